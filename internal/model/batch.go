@@ -1,0 +1,42 @@
+package model
+
+import "github.com/code2lora/code2lora/internal/adapter"
+
+// Label asks for the negative log-likelihood of one token: the logits at
+// position Pos of a sequence (which have seen Tokens[0..Pos]) are scored
+// against Target.
+type Label struct {
+	Pos    int
+	Target int32
+	Weight float32 // factor of this label in the loss; 0 scores without training
+}
+
+// Sequence is one packed sequence. Tasks that share a prefix (assertions of
+// one file) are labels of one sequence.
+type Sequence struct {
+	Tokens  []int32
+	Labels  []Label // ascending by Pos
+	Adapter int     // index into Batch.Adapters; -1 for the bare base
+}
+
+// Batch is one request to the expensive pure function of this project:
+// (base, adapters, batch) → (loss, gradient of the adapters). It holds plain
+// data and can be sent to another process.
+type Batch struct {
+	Sequences []Sequence
+	Adapters  []*adapter.Adapter
+}
+
+// Result answers a [Batch].
+type Result struct {
+	// Loss is the sum over labels of Weight · NLL.
+	Loss float64
+	// NLL has one slice per sequence: the negative log-likelihood in nats of
+	// each label, in order.
+	NLL [][]float32
+	// Argmax has the most likely token at each label, in the same order.
+	Argmax [][]int32
+	// Grads has one gradient for each adapter of the batch, or is nil when
+	// only scores were asked for.
+	Grads []*adapter.Adapter
+}
