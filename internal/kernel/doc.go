@@ -1,0 +1,28 @@
+// Package kernel holds the float32 arithmetic that everything numeric in this
+// module is built on: matrix products, vector operations, the exponential
+// functions, conversions of number formats, and the pool of threads that runs
+// them.
+//
+// All matrices are row-major. An operand's shape is written (rows, columns); a
+// leading dimension (lda, ldb, ldc) is the distance in elements between the
+// starts of two rows.
+//
+// Each kernel exists in portable Go, which is its definition, and most exist in
+// assembly generated from internal/kernel/_gen. The implementation is chosen
+// once, at start, from what the CPU can do; the environment variable
+// CODE2LORA_KERNEL (generic, avx2 or avx512) overrides the choice, and the
+// build tag noasm leaves the assembly out. See docs/kernels.md.
+//
+// # Determinism
+//
+// Every sum belongs to one goroutine and is taken in an order that depends on
+// its length alone. So, for one implementation, results are the same bit for
+// bit whatever the number of threads; and a row of [Frozen.Forward],
+// [Frozen.Backward] does not depend on how many rows it was computed with, so
+// that a token decoded alone gets what it gets in a batch.
+//
+// # Errors
+//
+// Wrong lengths are bugs of the caller, and panic with the shapes in the
+// message. Operands must not overlap unless a function says that they may.
+package kernel

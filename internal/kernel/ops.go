@@ -1,0 +1,87 @@
+package kernel
+
+import (
+	"fmt"
+	"os"
+)
+
+// panelWidth is the number of columns in a panel of a packed matrix: one
+// AVX-512 register, two AVX2 ones. All implementations share the layout.
+const panelWidth = 16
+
+// ops is one implementation of the kernels.
+type ops struct {
+	name string
+
+	// micro computes a tile of C (rows, panels·16) = A (rows, k) · B, or adds
+	// the product to C if add. Element (i, p) of A is a[i*ars+p*acs], element
+	// (p, 16·q+j) of B is b[q*ps+p*bs+j]; ldc is C's leading dimension.
+	// 1 <= rows <= mr, 1 <= panels <= np.
+	micro  func(c []float32, ldc int, a []float32, ars, acs int, b []float32, bs, ps, rows, panels, k int, add bool)
+	mr, np int
+
+	dot            func(x, y []float32) float32
+	axpy           func(y []float32, a float32, x []float32)
+	add            func(y, x []float32)
+	mul            func(y, x []float32)
+	scale          func(x []float32, a float32)
+	sum            func(x []float32) float32
+	max            func(x []float32) float32
+	sumSquares     func(x []float32) float64
+	exp            func(dst, src []float32)
+	expSub         func(dst, src []float32, shift float32) float32
+	sumExpSub      func(src []float32, shift float32) float32
+	swiGLU         func(h, gate, up []float32)
+	swiGLUBackward func(dgate, dup, dh, gate, up []float32)
+	scaleMul       func(y, x, w []float32, r float32)
+}
+
+var generic = ops{
+	name:           "generic",
+	micro:          microGeneric,
+	mr:             4,
+	np:             1,
+	dot:            dotGeneric,
+	axpy:           axpyGeneric,
+	add:            addGeneric,
+	mul:            mulGeneric,
+	scale:          scaleGeneric,
+	sum:            sumGeneric,
+	max:            maxGeneric,
+	sumSquares:     sumSquaresGeneric,
+	exp:            expGeneric,
+	expSub:         expSubGeneric,
+	sumExpSub:      sumExpSubGeneric,
+	swiGLU:         swiGLUGeneric,
+	swiGLUBackward: swiGLUBackwardGeneric,
+	scaleMul:       scaleMulGeneric,
+}
+
+// implementations are those that this CPU can run, the best last.
+var implementations = append([]*ops{&generic}, assembly()...)
+
+// active is the implementation in use. Only tests change it after start.
+var active = choose(os.Getenv("CODE2LORA_KERNEL"))
+
+// choose returns the implementation with the given name; the best one if the
+// name is empty, or not one that this CPU can run, which is then said on
+// standard error.
+func choose(name string) *ops {
+	best := implementations[len(implementations)-1]
+	if name == "" {
+		return best
+	}
+	var names []string
+	for _, o := range implementations {
+		if o.name == name {
+			return o
+		}
+		names = append(names, o.name)
+	}
+	fmt.Fprintf(os.Stderr, "CODE2LORA_KERNEL: %q is not one of %q, which this machine can run; using %q\n", name, names, best.name)
+	return best
+}
+
+// Implementation returns the name of the implementation in use: "generic",
+// "avx2" or "avx512".
+func Implementation() string { return active.name }
