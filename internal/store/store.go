@@ -1,0 +1,180 @@
+// Package store keeps the files that the program writes for itself.
+//
+// Everything lies below one folder, [Root]:
+//
+//	catalog.yaml      the user's additions to the model catalogue (optional)
+//	models/           base models that were pulled, NAME.gguf
+//	stamps/           which files have been verified, see package catalog
+//	work/             unfinished pulls
+//	locks/            lock files, empty
+//	vectors/          a [Cache] of encoder vectors
+//
+// All of it can be deleted at any time; what is missing is made again.
+//
+// [WriteFile] replaces a file atomically, [Lock] excludes other processes, and
+// [Cache] is a key-value store that survives crashes and shares well.
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/adrg/xdg"
+	"github.com/gofrs/flock"
+)
+
+// HomeVar is the environment variable that overrides [Root].
+const HomeVar = "CODE2LORA_HOME"
+
+// Root returns the folder of the program's files: $CODE2LORA_HOME, or
+// "code2lora" in the user's cache folder ($XDG_CACHE_HOME, or the platform's
+// equivalent). The folder need not exist.
+func Root() string {
+	if dir := os.Getenv(HomeVar); dir != "" {
+		if abs, err := filepath.Abs(dir); err == nil {
+			return abs
+		}
+		return dir
+	}
+	xdg.Reload() // the variables may have been set since the program started
+	return filepath.Join(xdg.CacheHome, "code2lora")
+}
+
+// WriteFile calls write with a buffered writer and puts what was written at
+// path, atomically: whoever opens path sees the old file or the whole new one,
+// also after a crash. Missing folders are made. When write or anything else
+// fails, path is untouched and nothing is left behind. If path is a symbolic
+// link, the link is replaced, not its target.
+func WriteFile(path string, write func(io.Writer) error) error {
+	return writeFile(path, true, write)
+}
+
+// writeFile is [WriteFile]; without durable the file is still replaced
+// atomically, but after a power failure it may be old, new, or empty.
+func writeFile(path string, durable bool, write func(io.Writer) error) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	f, err := createTemp(path)
+	if err != nil {
+		return err
+	}
+	closed := false
+	defer func() {
+		if !closed {
+			f.Close()
+		}
+		if err != nil {
+			os.Remove(f.Name()) // the first error is the one to report
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<16)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if durable {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	closed = true
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if !durable {
+		return os.Rename(f.Name(), path)
+	}
+	return Rename(f.Name(), path)
+}
+
+// tempInfix is in the name of every temporary file of [WriteFile].
+const tempInfix = ".tmp-"
+
+// createTemp makes a new file beside path, with the permissions that a new
+// file at path would get (os.CreateTemp would make it private).
+func createTemp(path string) (*os.File, error) {
+	prefix := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+tempInfix)
+	for {
+		name := prefix + strconv.FormatUint(rand.Uint64(), 36)
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+// Rename moves a finished file to its place in the same file system, and makes
+// the move durable by syncing the folder. The caller has synced the file.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+// syncDir makes new names in a folder durable. Windows can't, and needn't.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	// Some network and FUSE file systems refuse to sync a folder. The rename
+	// has happened all the same, so that is no reason to fail.
+	_ = d.Sync()
+	return nil
+}
+
+// lockPoll is the time between two attempts to take a lock.
+const lockPoll = 100 * time.Millisecond
+
+// Lock takes the exclusive lock of the file at path, which is made when
+// missing, and waits for it until ctx ends. Two locks exclude each other within
+// a process as well as between processes; a lock ends with its process. The
+// file stays behind: removing it would let two processes hold "the" lock.
+func Lock(ctx context.Context, path string) (unlock func(), err error) {
+	l, err := newLock(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := l.TryLockContext(ctx, lockPoll); err != nil {
+		return nil, fmt.Errorf("waiting for lock %s: %w", path, err)
+	}
+	return func() { l.Unlock() }, nil
+}
+
+// TryLock is [Lock] without waiting: ok is false when the lock is taken.
+func TryLock(path string) (unlock func(), ok bool, err error) {
+	l, err := newLock(path)
+	if err != nil {
+		return nil, false, err
+	}
+	if ok, err := l.TryLock(); err != nil || !ok {
+		return nil, false, err
+	}
+	return func() { l.Unlock() }, true, nil
+}
+
+func newLock(path string) (*flock.Flock, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return nil, err
+	}
+	return flock.New(path, flock.SetPermissions(0o666)), nil
+}
