@@ -2,6 +2,7 @@ package hypernet
 
 import (
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/kernel"
 )
 
 // mix is what a site multiplies its parameters with for one z.
@@ -25,12 +26,10 @@ func (f *Factored) expand(z []float32) (*adapter.Adapter, []mix) {
 	}
 	a := adapter.New(f.dims, modules, f.opts.Rank, f.opts.Alpha, false)
 	mixes := make([]mix, len(f.sites))
-	parallel(len(f.sites), f.work(), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			s := f.sites[i]
-			mixes[i] = f.mixOf(s, z)
-			f.siteForward(a.Layers[s.layer][s.module], s, mixes[i])
-		}
+	parallel(len(f.sites), f.work(), func(i int) {
+		s := f.sites[i]
+		mixes[i] = f.mixOf(s, z)
+		f.siteForward(a.Layers[s.layer][s.module], s, mixes[i])
 	})
 	return a, mixes
 }
@@ -84,10 +83,10 @@ func (f *Factored) siteForward(dst *adapter.Pair, s *site, m mix) {
 	case m.gate == nil:
 		copy(dst.A, s.a.Value)
 	case f.opts.Gate == GateFull:
-		gemm(false, false, r, in, r, 1, m.gate, s.a.Value, 0, dst.A)
+		gemm(false, false, r, in, r, m.gate, s.a.Value, 0, dst.A)
 	default:
 		for j, g := range m.gate {
-			axpy(g, s.a.Value[j*in:][:in], dst.A[j*in:][:in])
+			kernel.Axpy(dst.A[j*in:][:in], g, s.a.Value[j*in:][:in])
 		}
 	}
 	copy(dst.B, s.b.Value)
@@ -101,7 +100,7 @@ func addBases(dst []float32, bases *Param, w []float32) {
 		return
 	}
 	for i, v := range w {
-		axpy(v, bases.Value[i*len(dst):][:len(dst)], dst)
+		kernel.Axpy(dst, v, bases.Value[i*len(dst):][:len(dst)])
 	}
 }
 
@@ -113,12 +112,10 @@ func (t *factoredTape) Backward(grad *adapter.Adapter) {
 	n, modules := f.trunk.size(), len(f.opts.Modules)
 	dzs := make([]float32, len(f.sites)*n) // per site, summed in order below
 	// Split by module type: its layers may share bases, and add to them in order.
-	parallel(modules, 2*f.work(), func(lo, hi int) {
-		for m := lo; m < hi; m++ {
-			for i := m; i < len(f.sites); i += modules {
-				s := f.sites[i]
-				f.siteBackward(dzs[i*n:][:n], grad.Layers[s.layer][s.module], s, t.mixes[i], t.trunk.z)
-			}
+	parallel(modules, 2*f.work(), func(m int) {
+		for i := m; i < len(f.sites); i += modules {
+			s := f.sites[i]
+			f.siteBackward(dzs[i*n:][:n], grad.Layers[s.layer][s.module], s, t.mixes[i], t.trunk.z)
 		}
 	})
 	if f.opts.Conditioning == ConditionNone {
@@ -126,7 +123,7 @@ func (t *factoredTape) Backward(grad *adapter.Adapter) {
 	}
 	dz := make([]float32, n)
 	for i := range f.sites {
-		axpy(1, dzs[i*n:][:n], dz)
+		kernel.Add(dz, dzs[i*n:][:n])
 	}
 	t.trunk.backward(dz)
 }
@@ -138,20 +135,20 @@ func (t *factoredTape) Backward(grad *adapter.Adapter) {
 //	dB += dB'
 func (f *Factored) siteBackward(dz []float32, g *adapter.Pair, s *site, m mix, z []float32) {
 	r, in := f.opts.Rank, s.shape.In
-	axpy(1, g.B, s.b.Grad)
+	kernel.Add(s.b.Grad, g.B)
 	switch {
 	case m.gate == nil:
-		axpy(1, g.A, s.a.Grad)
+		kernel.Add(s.a.Grad, g.A)
 	case f.opts.Gate == GateFull:
 		dgate := make([]float32, r*r)
-		gemm(false, true, r, r, in, 1, g.A, s.a.Value, 0, dgate)
-		gemm(true, false, r, in, r, 1, m.gate, g.A, 1, s.a.Grad)
+		gemm(false, true, r, r, in, g.A, s.a.Value, 0, dgate)
+		gemm(true, false, r, in, r, m.gate, g.A, 1, s.a.Grad)
 		matVecBackward(dz, s.gate.Grad, nil, dgate, z, s.gate.Value)
 	default:
 		dgate := make([]float32, r)
 		for j, v := range m.gate {
-			dgate[j] = dot(g.A[j*in:][:in], s.a.Value[j*in:][:in])
-			axpy(v, g.A[j*in:][:in], s.a.Grad[j*in:][:in])
+			dgate[j] = kernel.Dot(g.A[j*in:][:in], s.a.Value[j*in:][:in])
+			kernel.Axpy(s.a.Grad[j*in:][:in], v, g.A[j*in:][:in])
 		}
 		matVecBackward(dz, s.gate.Grad, nil, dgate, z, s.gate.Value)
 	}
@@ -167,11 +164,11 @@ func basesBackward(dz, dy []float32, bases, mix *Param, w, z []float32) {
 	}
 	dw := make([]float32, len(w))
 	for i, v := range w {
-		dw[i] = dot(dy, bases.Value[i*len(dy):][:len(dy)])
-		axpy(v, dy, bases.Grad[i*len(dy):][:len(dy)])
+		dw[i] = kernel.Dot(dy, bases.Value[i*len(dy):][:len(dy)])
+		kernel.Axpy(bases.Grad[i*len(dy):][:len(dy)], v, dy)
 	}
 	if mix == nil {
-		axpy(1, dw, dz)
+		kernel.Add(dz, dw)
 		return
 	}
 	matVecBackward(dz, mix.Grad, nil, dw, z, mix.Value)

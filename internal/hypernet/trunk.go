@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/code2lora/code2lora/internal/embedding"
+	"github.com/code2lora/code2lora/internal/kernel"
 )
 
 // trunk maps a context s (k) to coefficients z (n) that are standardised over
@@ -87,15 +88,15 @@ func (t *trunk) forward(s []float32) *trunkTape {
 		tt.f = tt.s
 	case t.hidden == 0:
 		tt.f = make([]float32, M*n)
-		gemm(false, true, M, n, t.k, 1, tt.s, t.w0.Value, 0, tt.f)
+		gemm(false, true, M, n, t.k, tt.s, t.w0.Value, 0, tt.f)
 	default:
 		tt.x, tt.h, tt.f = make([]float32, M*t.hidden), make([]float32, M*t.hidden), make([]float32, M*n)
 		for m := range M {
 			copy(tt.x[m*t.hidden:], t.b0.Value)
 		}
-		gemm(false, true, M, t.hidden, t.k, 1, tt.s, t.w0.Value, 1, tt.x)
+		gemm(false, true, M, t.hidden, t.k, tt.s, t.w0.Value, 1, tt.x)
 		geluForward(tt.h, tt.x)
-		gemm(false, true, M, n, t.hidden, 1, tt.h, t.w2.Value, 0, tt.f)
+		gemm(false, true, M, n, t.hidden, tt.h, t.w2.Value, 0, tt.f)
 	}
 	for j := range n {
 		mean, variance := columnMoments(tt.f[n:], n, j)
@@ -141,19 +142,19 @@ func (tt *trunkTape) backward(dz []float32) {
 	}
 	switch {
 	case t.n == 0:
-		axpy(1, df[:n], tt.ds) // the anchors are not trained
+		kernel.Add(tt.ds, df[:n]) // the anchors are not trained
 	case t.hidden == 0:
-		gemm(true, false, n, t.k, M, 1, df, tt.s, 1, t.w0.Grad)
+		gemm(true, false, n, t.k, M, df, tt.s, 1, t.w0.Grad)
 		matVecBackward(tt.ds, nil, nil, df[:n], tt.s[:t.k], t.w0.Value)
 	default:
 		dx := make([]float32, M*t.hidden)
-		gemm(true, false, n, t.hidden, M, 1, df, tt.h, 1, t.w2.Grad)
-		gemm(false, false, M, t.hidden, n, 1, df, t.w2.Value, 0, dx)
+		gemm(true, false, n, t.hidden, M, df, tt.h, 1, t.w2.Grad)
+		gemm(false, false, M, t.hidden, n, df, t.w2.Value, 0, dx)
 		geluBackward(dx, tt.x)
 		for m := range M {
-			axpy(1, dx[m*t.hidden:][:t.hidden], t.b0.Grad)
+			kernel.Add(t.b0.Grad, dx[m*t.hidden:][:t.hidden])
 		}
-		gemm(true, false, t.hidden, t.k, M, 1, dx, tt.s, 1, t.w0.Grad)
+		gemm(true, false, t.hidden, t.k, M, dx, tt.s, 1, t.w0.Grad)
 		matVecBackward(tt.ds, nil, nil, dx[:t.hidden], tt.s[:t.k], t.w0.Value)
 	}
 }
