@@ -39,4 +39,7 @@ type Result struct {
 	// Grads has one gradient for each adapter of the batch, or is nil when
 	// only scores were asked for.
 	Grads []*adapter.Adapter
+	// Activations has, for each layer asked for, the gradient of the hidden
+	// state that enters it: (T,D), the rows of all sequences in order.
+	Activations map[int][]float32
 }

@@ -1,0 +1,153 @@
+package model
+
+import (
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/kernel"
+	"github.com/code2lora/code2lora/internal/nn"
+)
+
+// GradientOptions choose what [Model.Gradient] differentiates.
+type GradientOptions struct {
+	// Detach cuts the path through the input of the LoRA branches, as the
+	// authors' training code does (method.md §5): gradients then reach lower
+	// layers only through the frozen weights, and are biased.
+	Detach bool
+	// Activations lists layers l whose input hidden state is differentiated
+	// too; see [Result.Activations].
+	Activations []int
+}
+
+// lowest returns the lowest layer that the backward pass has to enter; the
+// number of layers means none.
+func (p *pass) lowest(opt GradientOptions) int {
+	low := p.m.NumHiddenLayers
+	for _, l := range opt.Activations {
+		low = min(low, l)
+	}
+	for _, g := range p.groups {
+		if g.adapter == nil {
+			continue
+		}
+		for l := range g.adapter.Layers {
+			if g.adapter.Layers[l] != [adapter.NumModules]*adapter.Pair{} {
+				low = min(low, l)
+				break
+			}
+		}
+	}
+	return low
+}
+
+// backward carries dx (T,D), the gradient of the last block's output, down to
+// the lowest layer that needs it, and calls at with the gradient of each
+// layer's input.
+func (p *pass) backward(dx []float32, opt GradientOptions, at func(l int, dx []float32)) {
+	m, T := p.m, p.T
+	low := p.lowest(opt)
+	b := p.newBuffers(p.mem.floats(T * max(m.HiddenSize, m.IntermediateSize)))
+	g := &gradients{
+		buffers: *b,
+		dh:      p.mem.floats(T * m.HiddenSize),
+		dact:    p.mem.floats(T * m.IntermediateSize),
+	}
+	for l := m.NumHiddenLayers - 1; l >= low; l-- {
+		p.layerBackward(l, dx, g, opt)
+		at(l, dx)
+	}
+}
+
+// gradients are the temporary rows of the backward pass; the embedded buffers
+// hold the gradients of their namesakes, and h a recomputed activation.
+type gradients struct {
+	buffers
+	dh   []float32 // (T,D)
+	dact []float32 // (T,F)
+}
+
+// layerBackward turns dx from the gradient of block l's output into that of
+// its input, and adds to the gradients of the adapters. See [pass.layer].
+func (p *pass) layerBackward(l int, dx []float32, g *gradients, opt GradientOptions) {
+	m, T, D, F := p.m, p.T, p.m.HiddenSize, p.m.IntermediateSize
+	ly, s := &m.layers[l], &p.saved[l]
+
+	// x += down_proj(silu(gate) · up)
+	act := g.h[:T*F]
+	p.swiGLU(act, s.gate, s.up)
+	clear(g.dact)
+	p.linearBackward(g.dact, dx, act, l, adapter.DownProj, opt)
+	clear(g.gate)
+	clear(g.up)
+	kernel.Parallel(T, func(t int) {
+		i := t * F
+		kernel.SwiGLUBackward(g.gate[i:][:F], g.up[i:][:F], g.dact[i:][:F], s.gate[i:][:F], s.up[i:][:F])
+	})
+	h := g.h[:T*D]
+	nn.RMSNormApply(h, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
+	clear(g.dh)
+	p.linearBackward(g.dh, g.gate, h, l, adapter.GateProj, opt)
+	p.linearBackward(g.dh, g.up, h, l, adapter.UpProj, opt)
+	nn.RMSNormBackward(dx, g.dh, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
+
+	// x += o_proj(attention(q, k, v))
+	clear(g.o)
+	p.linearBackward(g.o, dx, s.o, l, adapter.OProj, opt)
+	clear(g.q)
+	clear(g.k)
+	clear(g.v)
+	p.attendBackward(g, s)
+	m.rope.Backward(g.q, p.pos, T, m.NumAttentionHeads)
+	m.rope.Backward(g.k, p.pos, T, m.NumKeyValueHeads)
+	if m.arch.qkNorm {
+		p.normHeadsBackward(ly, g, s)
+	}
+	nn.RMSNormApply(h, s.x, ly.attnNorm, s.rstd, T, D)
+	clear(g.dh)
+	p.linearBackward(g.dh, g.q, h, l, adapter.QProj, opt)
+	p.linearBackward(g.dh, g.k, h, l, adapter.KProj, opt)
+	p.linearBackward(g.dh, g.v, h, l, adapter.VProj, opt)
+	nn.RMSNormBackward(dx, g.dh, s.x, ly.attnNorm, s.rstd, T, D)
+}
+
+// linearBackward adds the gradients of one adapted linear layer: of its input
+// to dx, of the adapters' factors to their gradients.
+func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, opt GradientOptions) {
+	p.m.layers[l].linear[mod].Backward(dx, dy, p.T)
+	for _, g := range p.groups {
+		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
+			continue
+		}
+		pair, grad, r := g.adapter.Layers[l][mod], g.grad.Layers[l][mod], g.adapter.Rank
+		in, out := len(pair.A)/r, len(pair.B)/r
+		var dxg []float32
+		if !opt.Detach {
+			dxg = dx[g.at*in:]
+		}
+		nn.LoRABackward(dxg, grad.A, grad.B, dy[g.at*out:], p.saved[l].u[mod][g.at*p.rank:], x[g.at*in:],
+			pair.A, pair.B, g.n, in, out, r, g.adapter.Scale())
+	}
+}
+
+// attendBackward adds the gradients of attention to those of q, k and v.
+func (p *pass) attendBackward(g *gradients, s *saved) {
+	m := p.m
+	wq, wkv := m.NumAttentionHeads*m.HeadDim, m.NumKeyValueHeads*m.HeadDim
+	kernel.Parallel(len(p.segs)*m.NumKeyValueHeads, func(i int) {
+		sg, hkv := p.segs[i/m.NumKeyValueHeads], i%m.NumKeyValueHeads
+		q, kv := sg.at*wq, sg.at*wkv
+		a := p.attention(sg)
+		a.Backward(hkv, g.q[q:], g.k[kv:], g.v[kv:], g.o[q:], s.o[q:], s.lse[sg.at*a.H:], s.q[q:], s.k[kv:], s.v[kv:])
+	})
+}
+
+// normHeadsBackward turns the gradients of the normalised q and k into those
+// of q and k.
+func (p *pass) normHeadsBackward(ly *layer, g *gradients, s *saved) {
+	m := p.m
+	back := func(dy, x, w, rstd []float32, n int) {
+		dx := p.mem.zeros(len(dy))
+		nn.RMSNormBackward(dx, dy, x, w, rstd, n, m.HeadDim)
+		copy(dy, dx)
+	}
+	back(g.q, s.qRaw, ly.qNorm, s.qRstd, p.T*m.NumAttentionHeads)
+	back(g.k, s.kRaw, ly.kNorm, s.kRstd, p.T*m.NumKeyValueHeads)
+}

@@ -1,0 +1,265 @@
+package model
+
+import (
+	"fmt"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/kernel"
+	"github.com/code2lora/code2lora/internal/nn"
+)
+
+// segment is a run of rows that belong to one sequence.
+type segment struct {
+	at, n   int              // first row, rows
+	adapter *adapter.Adapter // nil for the bare base
+	grad    *adapter.Adapter // receives the adapter's gradient in the backward pass
+	cache   *Cache           // nil without cached keys and values
+}
+
+// pass is one forward pass over the rows of a batch.
+type pass struct {
+	m      *Model
+	mem    *arena
+	T      int
+	segs   []segment
+	groups []group // runs of rows with the same adapter
+	rank   int     // largest rank of an adapter
+	pos    []int32 // (T) position of each row inside its sequence
+	x      []float32
+	saved  []saved // one per layer, when a backward pass will follow
+}
+
+// group is a run of neighbouring rows with the same adapter.
+type group struct {
+	at, n         int
+	adapter, grad *adapter.Adapter
+}
+
+// saved holds what the backward pass of one layer needs: its buffers (q and k
+// rotated), and
+type saved struct {
+	buffers
+	x, xMid      []float32 // (T,D) input of the block, input of its MLP
+	qRaw, kRaw   []float32 // q and k before their norm, qwen3 only
+	qRstd, kRstd []float32
+	u            [adapter.NumModules][]float32 // (T,r) of each adapted linear layer
+}
+
+func newPass(m *Model, segs []segment) *pass {
+	p := &pass{m: m, mem: newArena(), segs: segs}
+	for i := range segs {
+		s := &segs[i]
+		s.at = p.T
+		p.T += s.n
+		if s.adapter != nil {
+			p.rank = max(p.rank, s.adapter.Rank)
+		}
+		past := 0
+		if s.cache != nil {
+			past = s.cache.n
+		}
+		for j := range s.n {
+			p.pos = append(p.pos, int32(past+j))
+		}
+		if g := len(p.groups) - 1; g >= 0 && p.groups[g].adapter == s.adapter {
+			p.groups[g].n += s.n
+		} else {
+			p.groups = append(p.groups, group{s.at, s.n, s.adapter, s.grad})
+		}
+	}
+	return p
+}
+
+// free ends the pass: its slices may be reused.
+func (p *pass) free() { p.mem.free() }
+
+// embedTokens fills x with the embeddings of the segments' tokens.
+func (p *pass) embedTokens(tokens []int32) {
+	D := p.m.HiddenSize
+	p.x = p.mem.floats(p.T * D)
+	kernel.Parallel(p.T, func(t int) { p.m.embed(p.x[t*D:][:D], tokens[t]) })
+}
+
+// buffers are the rows that a layer works on.
+type buffers struct {
+	h             []float32 // (T, max(D,F)), overwritten by every layer
+	q, k, v, o    []float32
+	gate, up      []float32
+	rstd, rstdMid []float32
+	lse           []float32
+}
+
+// newBuffers allocates buffers around h; layers whose activations are saved
+// share nothing else.
+func (p *pass) newBuffers(h []float32) *buffers {
+	m, T := p.m, p.T
+	wq, wkv := m.NumAttentionHeads*m.HeadDim, m.NumKeyValueHeads*m.HeadDim
+	return &buffers{
+		h: h,
+		q: p.mem.floats(T * wq), k: p.mem.floats(T * wkv), v: p.mem.floats(T * wkv), o: p.mem.floats(T * wq),
+		gate: p.mem.floats(T * m.IntermediateSize), up: p.mem.floats(T * m.IntermediateSize),
+		rstd: p.mem.floats(T), rstdMid: p.mem.floats(T), lse: p.mem.floats(T * m.NumAttentionHeads),
+	}
+}
+
+// run applies layers from..to−1 to x. With keep it saves what the backward
+// pass needs.
+func (p *pass) run(from, to int, keep bool) {
+	h := p.mem.floats(p.T * max(p.m.HiddenSize, p.m.IntermediateSize))
+	if keep {
+		p.saved = make([]saved, p.m.NumHiddenLayers)
+		for l := from; l < to; l++ {
+			p.layer(l, p.newBuffers(h), &p.saved[l])
+		}
+		return
+	}
+	b := p.newBuffers(h)
+	for l := from; l < to; l++ {
+		p.layer(l, b, nil)
+	}
+}
+
+// layer applies block l to x:
+//
+//	x += o_proj(attention(rope(q), rope(k), v)),  q, k, v = projections of rmsnorm(x)
+//	x += down_proj(silu(gate_proj(h)) · up_proj(h)),  h = rmsnorm(x)
+func (p *pass) layer(l int, b *buffers, s *saved) {
+	m, T, D, F := p.m, p.T, p.m.HiddenSize, p.m.IntermediateSize
+	ly := &m.layers[l]
+	h := b.h[:T*D]
+	nn.RMSNormForward(h, b.rstd, p.x, ly.attnNorm, T, D, float32(m.RMSNormEps))
+	p.linear(b.q, h, l, adapter.QProj, s)
+	p.linear(b.k, h, l, adapter.KProj, s)
+	p.linear(b.v, h, l, adapter.VProj, s)
+	if s != nil {
+		s.x = p.mem.copyOf(p.x)
+	}
+	if m.arch.qkNorm {
+		p.normHeads(ly, b, s)
+	}
+	m.rope.Forward(b.q, p.pos, T, m.NumAttentionHeads)
+	m.rope.Forward(b.k, p.pos, T, m.NumKeyValueHeads)
+	p.attend(l, b)
+	p.linearAdd(b.o, l, adapter.OProj, s)
+
+	if s != nil {
+		s.buffers, s.xMid = *b, p.mem.copyOf(p.x)
+	}
+	nn.RMSNormForward(h, b.rstdMid, p.x, ly.ffnNorm, T, D, float32(m.RMSNormEps))
+	p.linear(b.gate, h, l, adapter.GateProj, s)
+	p.linear(b.up, h, l, adapter.UpProj, s)
+	act := b.h[:T*F]
+	p.swiGLU(act, b.gate, b.up)
+	p.linearAdd(act, l, adapter.DownProj, s)
+}
+
+// normHeads applies the q/k norm of qwen3 to each head.
+func (p *pass) normHeads(ly *layer, b *buffers, s *saved) {
+	m := p.m
+	nq, nk := p.T*m.NumAttentionHeads, p.T*m.NumKeyValueHeads
+	qRstd, kRstd := p.mem.floats(nq), p.mem.floats(nk)
+	if s != nil {
+		s.qRaw, s.kRaw = p.mem.copyOf(b.q), p.mem.copyOf(b.k)
+		s.qRstd, s.kRstd = qRstd, kRstd
+	}
+	nn.RMSNormForward(b.q, qRstd, b.q, ly.qNorm, nq, m.HeadDim, float32(m.RMSNormEps))
+	nn.RMSNormForward(b.k, kRstd, b.k, ly.kNorm, nk, m.HeadDim, float32(m.RMSNormEps))
+}
+
+// linear computes y = x Wᵀ + bias + adapter update.
+func (p *pass) linear(y, x []float32, l int, mod adapter.Module, s *saved) {
+	ly := &p.m.layers[l]
+	ly.linear[mod].Forward(y, x, p.T)
+	nn.AddBias(y, ly.bias[mod], p.T, len(y)/p.T)
+	p.lora(y, x, l, mod, s)
+}
+
+// linearAdd adds the same to the residual stream.
+func (p *pass) linearAdd(x []float32, l int, mod adapter.Module, s *saved) {
+	ly := &p.m.layers[l]
+	ly.linear[mod].ForwardAdd(p.x, x, p.T)
+	nn.AddBias(p.x, ly.bias[mod], p.T, p.m.HiddenSize)
+	p.lora(p.x, x, l, mod, s)
+}
+
+func (p *pass) lora(y, x []float32, l int, mod adapter.Module, s *saved) {
+	for _, g := range p.groups {
+		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
+			continue
+		}
+		pair, r := g.adapter.Layers[l][mod], g.adapter.Rank
+		in, out := len(pair.A)/r, len(pair.B)/r
+		var u []float32
+		if s == nil {
+			u = p.mem.floats(g.n * r)
+		} else {
+			if s.u[mod] == nil {
+				s.u[mod] = p.mem.floats(p.T * p.rank)
+			}
+			u = s.u[mod][g.at*p.rank:]
+		}
+		nn.LoRAForward(y[g.at*out:], u, x[g.at*in:], pair.A, pair.B, g.n, in, out, r, g.adapter.Scale())
+	}
+}
+
+// swiGLU computes h = silu(gate) · up.
+func (p *pass) swiGLU(h, gate, up []float32) {
+	F := p.m.IntermediateSize
+	kernel.Parallel(p.T, func(t int) { kernel.SwiGLU(h[t*F:][:F], gate[t*F:][:F], up[t*F:][:F]) })
+}
+
+// attention describes the attention of one segment.
+func (p *pass) attention(s segment) nn.Attention {
+	a := nn.Attention{H: p.m.NumAttentionHeads, Hkv: p.m.NumKeyValueHeads, HD: p.m.HeadDim, N: s.n}
+	if s.cache != nil {
+		a.Past = s.cache.n
+	}
+	return a
+}
+
+// attend runs attention for every segment, over cached keys and values where
+// there are some.
+func (p *pass) attend(l int, b *buffers) {
+	m := p.m
+	wq, wkv := m.NumAttentionHeads*m.HeadDim, m.NumKeyValueHeads*m.HeadDim
+	var units []func()
+	for _, s := range p.segs {
+		a := p.attention(s)
+		k, v := b.k[s.at*wkv:], b.v[s.at*wkv:]
+		if s.cache != nil {
+			k, v = s.cache.put(l, k[:s.n*wkv], v[:s.n*wkv])
+		}
+		for u := range a.Units() {
+			units = append(units, func() {
+				a.Forward(u, b.o[s.at*wq:], b.lse[s.at*a.H:], b.q[s.at*wq:], k, v)
+			})
+		}
+	}
+	kernel.Parallel(len(units), func(i int) { units[i]() })
+}
+
+// checkTokens reports the first token that is not in the vocabulary and a
+// sequence that is longer than the context.
+func (m *Model) checkTokens(tokens []int32, past int) error {
+	if n := past + len(tokens); n > m.MaxContext() {
+		return fmt.Errorf("sequence of %d tokens: the model's context is %d", n, m.MaxContext())
+	}
+	for i, t := range tokens {
+		if t < 0 || int(t) >= m.VocabSize {
+			return fmt.Errorf("token %d at position %d: the vocabulary has %d", t, past+i, m.VocabSize)
+		}
+	}
+	return nil
+}
+
+// checkAdapter reports an adapter that does not fit the model.
+func (m *Model) checkAdapter(a *adapter.Adapter) error {
+	if a == nil {
+		return nil
+	}
+	if d := m.Config.Dims(); a.Dims != d {
+		return fmt.Errorf("adapter for %s with %d layers does not fit base %s with %d layers: linear layers differ",
+			a.Dims.Arch, a.Dims.NumHiddenLayers, d.Arch, d.NumHiddenLayers)
+	}
+	return a.Validate()
+}

@@ -1,0 +1,175 @@
+package model
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/kernel"
+	"github.com/code2lora/code2lora/internal/nn"
+)
+
+// Score returns the negative log-likelihood and the most likely token at every
+// label of the batch.
+func (m *Model) Score(ctx context.Context, b Batch) (*Result, error) {
+	return m.evaluate(ctx, b, nil)
+}
+
+// Gradient is Score together with the gradient of the loss with respect to
+// every adapter of the batch. It computes nothing below the lowest adapted
+// layer backward, and no gradients of frozen weights.
+func (m *Model) Gradient(ctx context.Context, b Batch, opt GradientOptions) (*Result, error) {
+	return m.evaluate(ctx, b, &opt)
+}
+
+// evaluate is Gradient, or Score without options.
+func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := m.checkBatch(b, opt); err != nil {
+		return nil, err
+	}
+	res := &Result{NLL: make([][]float32, len(b.Sequences)), Argmax: make([][]int32, len(b.Sequences))}
+	if opt != nil {
+		res.Grads = make([]*adapter.Adapter, len(b.Adapters))
+		for i, a := range b.Adapters {
+			res.Grads[i] = adapter.ZerosLike(a)
+		}
+	}
+	segs := make([]segment, len(b.Sequences))
+	var tokens []int32
+	for i, s := range b.Sequences {
+		segs[i] = segment{n: len(s.Tokens)}
+		if s.Adapter >= 0 {
+			segs[i].adapter = b.Adapters[s.Adapter]
+			if opt != nil {
+				segs[i].grad = res.Grads[s.Adapter]
+			}
+		}
+		tokens = append(tokens, s.Tokens...)
+	}
+	p := newPass(m, segs)
+	defer p.free()
+	p.embedTokens(tokens)
+	p.run(0, m.NumHiddenLayers, opt != nil)
+	var dx []float32
+	if opt != nil {
+		dx = p.mem.zeros(p.T * m.HiddenSize)
+	}
+	p.labels(b, res, dx)
+	if opt != nil {
+		p.backward(dx, *opt, func(l int, dx []float32) {
+			for _, want := range opt.Activations {
+				if want == l {
+					res.setActivation(l, dx)
+				}
+			}
+		})
+	}
+	return res, nil
+}
+
+// setActivation keeps a copy of the gradient of layer l's input.
+func (r *Result) setActivation(l int, dx []float32) {
+	if r.Activations == nil {
+		r.Activations = map[int][]float32{}
+	}
+	r.Activations[l] = append([]float32(nil), dx...)
+}
+
+// logitsAtOnce bounds the logits held at a time: 64 MiB.
+const logitsAtOnce = 1 << 24
+
+// labels scores the labelled rows and, when dx is not nil, adds the gradient
+// of the loss with respect to the last block's output:
+//
+//	logits = rmsnorm(x) Wᵀ at labelled rows only
+func (p *pass) labels(b Batch, res *Result, dx []float32) {
+	m, D, V := p.m, p.m.HiddenSize, p.m.VocabSize
+	type at struct{ seq, label, row int }
+	var todo []at
+	for i, s := range b.Sequences {
+		res.NLL[i], res.Argmax[i] = make([]float32, len(s.Labels)), make([]int32, len(s.Labels))
+		for j, l := range s.Labels {
+			todo = append(todo, at{i, j, p.segs[i].at + l.Pos})
+		}
+	}
+	chunk := min(len(todo), max(1, logitsAtOnce/V))
+	x, h, dh := p.mem.floats(chunk*D), p.mem.floats(chunk*D), p.mem.floats(chunk*D)
+	dxl, rstd, logits := p.mem.floats(chunk*D), p.mem.floats(chunk), p.mem.floats(chunk*V)
+	for len(todo) > 0 {
+		n := min(chunk, len(todo))
+		for i, t := range todo[:n] {
+			copy(x[i*D:][:D], p.x[t.row*D:][:D])
+		}
+		nn.RMSNormForward(h, rstd, x, m.outputNorm, n, D, float32(m.RMSNormEps))
+		m.output.Forward(logits[:n*V], h[:n*D], n)
+		kernel.Parallel(n, func(i int) {
+			t := todo[i]
+			l := b.Sequences[t.seq].Labels[t.label]
+			w := l.Weight
+			row := logits[i*V:][:V]
+			if dx == nil {
+				w = 0
+			}
+			nll, best := nn.CrossEntropy(row, int(l.Target), w)
+			if w == 0 && dx != nil {
+				clear(row)
+			}
+			res.NLL[t.seq][t.label], res.Argmax[t.seq][t.label] = nll, int32(best)
+		})
+		if dx != nil {
+			clear(dh[:n*D])
+			m.output.Backward(dh[:n*D], logits[:n*V], n)
+			clear(dxl[:n*D])
+			nn.RMSNormBackward(dxl, dh, x, m.outputNorm, rstd, n, D)
+			for i, t := range todo[:n] {
+				kernel.Add(dx[t.row*D:][:D], dxl[i*D:][:D])
+			}
+		}
+		todo = todo[n:]
+	}
+	for i, s := range b.Sequences {
+		for j, l := range s.Labels {
+			res.Loss += float64(l.Weight) * float64(res.NLL[i][j])
+		}
+	}
+}
+
+// checkBatch reports the first thing in a batch that does not fit the model.
+func (m *Model) checkBatch(b Batch, opt *GradientOptions) error {
+	if len(b.Sequences) == 0 {
+		return fmt.Errorf("batch has no sequences")
+	}
+	for i, a := range b.Adapters {
+		if err := m.checkAdapter(a); err != nil {
+			return fmt.Errorf("adapter %d of the batch: %w", i, err)
+		}
+	}
+	for i, s := range b.Sequences {
+		if len(s.Tokens) == 0 {
+			return fmt.Errorf("sequence %d has no tokens", i)
+		}
+		if err := m.checkTokens(s.Tokens, 0); err != nil {
+			return fmt.Errorf("sequence %d: %w", i, err)
+		}
+		if s.Adapter < -1 || s.Adapter >= len(b.Adapters) {
+			return fmt.Errorf("sequence %d: adapter %d, but the batch has %d", i, s.Adapter, len(b.Adapters))
+		}
+		for j, l := range s.Labels {
+			if l.Pos < 0 || l.Pos >= len(s.Tokens) || l.Target < 0 || int(l.Target) >= m.VocabSize {
+				return fmt.Errorf("sequence %d, label %d: position %d of %d tokens, target %d of %d",
+					i, j, l.Pos, len(s.Tokens), l.Target, m.VocabSize)
+			}
+		}
+	}
+	if opt != nil {
+		for _, l := range opt.Activations {
+			if l < 0 || l >= m.NumHiddenLayers {
+				return fmt.Errorf("gradient of the input of layer %d: the model has layers 0 to %d", l, m.NumHiddenLayers-1)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package nn_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/code2lora/code2lora/internal/nn"
+	"github.com/code2lora/code2lora/internal/testutil"
+)
+
+// Each test makes the loss the dot product of the output and dy, so that
+// d(loss)/d(output) is dy.
+
+func TestRMSNormGradient(t *testing.T) {
+	const T, D, eps = 3, 5, 1e-5
+	rng := rand.New(rand.NewPCG(1, 2))
+	x, w, dy := testutil.Randn(rng, T*D), testutil.Randn(rng, D), testutil.Randn(rng, T*D)
+	y, rstd := make([]float32, T*D), make([]float32, T)
+	loss := func() float64 {
+		nn.RMSNormForward(y, rstd, x, w, T, D, eps)
+		return testutil.Dot(y, dy)
+	}
+	loss()
+	again := make([]float32, T*D)
+	nn.RMSNormApply(again, x, w, rstd, T, D)
+	if e := testutil.RelativeError(again, y); e > 1e-6 {
+		t.Errorf("RMSNormApply differs from RMSNormForward by %g", e)
+	}
+	dx := make([]float32, T*D)
+	nn.RMSNormBackward(dx, dy, x, w, rstd, T, D)
+	testutil.CheckGradient(t, "dx", dx, x, loss)
+}
+
+func TestRoPE(t *testing.T) {
+	const T, heads, hd = 3, 2, 6
+	rng := rand.New(rand.NewPCG(3, 4))
+	r := nn.NewRoPE(16, hd, 100, nil)
+	x, pos := testutil.Randn(rng, T*heads*hd), []int32{0, 7, 3}
+	y := append([]float32(nil), x...)
+	r.Forward(y, pos, T, heads)
+	for row, p := range pos { // the definition, in float64
+		for h := range heads {
+			for i := range hd / 2 {
+				at := (row*heads+h)*hd + i
+				s, c := math.Sincos(float64(p) * math.Pow(100, -2*float64(i)/hd))
+				a, b := float64(x[at]), float64(x[at+hd/2])
+				if e := math.Abs(float64(y[at])-(a*c-b*s)) + math.Abs(float64(y[at+hd/2])-(b*c+a*s)); e > 1e-5 {
+					t.Errorf("row %d head %d pair %d is off by %g", row, h, i, e)
+				}
+			}
+		}
+	}
+	r.Backward(y, pos, T, heads)
+	if e := testutil.RelativeError(y, x); e > 1e-6 {
+		t.Errorf("rotating there and back changes the input by %g", e)
+	}
+}
+
+func TestAttentionGradient(t *testing.T) {
+	a := nn.Attention{H: 4, Hkv: 2, HD: 3, N: 5}
+	checkAttention(t, a)
+}
+
+// TestAttentionBlocks has more rows than one block of queries.
+func TestAttentionBlocks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("differences over 70 rows take seconds")
+	}
+	checkAttention(t, nn.Attention{H: 2, Hkv: 1, HD: 2, N: 70})
+}
+
+func checkAttention(t *testing.T, a nn.Attention) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	q, do := testutil.Randn(rng, a.N*a.H*a.HD), testutil.Randn(rng, a.N*a.H*a.HD)
+	k, v := testutil.Randn(rng, a.N*a.Hkv*a.HD), testutil.Randn(rng, a.N*a.Hkv*a.HD)
+	o, lse := make([]float32, len(q)), make([]float32, a.N*a.H)
+	loss := func() float64 {
+		for u := range a.Units() {
+			a.Forward(u, o, lse, q, k, v)
+		}
+		return testutil.Dot(o, do)
+	}
+	loss()
+	compareAttention(t, a, o, q, k, v)
+	dq, dk, dv := make([]float32, len(q)), make([]float32, len(k)), make([]float32, len(v))
+	for h := range a.Hkv {
+		a.Backward(h, dq, dk, dv, do, o, lse, q, k, v)
+	}
+	testutil.CheckGradient(t, "dq", dq, q, loss)
+	testutil.CheckGradient(t, "dk", dk, k, loss)
+	testutil.CheckGradient(t, "dv", dv, v, loss)
+}
+
+// TestAttentionPast continues a sequence after cached keys: the last rows must
+// come out as in one pass over all rows.
+func TestAttentionPast(t *testing.T) {
+	const past = 66
+	all := nn.Attention{H: 3, Hkv: 3, HD: 4, N: past + 3}
+	rng := rand.New(rand.NewPCG(7, 8))
+	w := all.H * all.HD
+	q, k, v := testutil.Randn(rng, all.N*w), testutil.Randn(rng, all.N*w), testutil.Randn(rng, all.N*w)
+	tail := all
+	tail.N, tail.Past = 3, past
+	got, lse := make([]float32, 3*w), make([]float32, 3*all.H)
+	for u := range tail.Units() {
+		tail.Forward(u, got, lse, q[past*w:], k, v)
+	}
+	want, lse := make([]float32, all.N*w), make([]float32, all.N*all.H)
+	for u := range all.Units() {
+		all.Forward(u, want, lse, q, k, v)
+	}
+	if e := testutil.RelativeError(got, want[past*w:]); e > 1e-6 {
+		t.Errorf("rows after %d cached keys differ by %g", past, e)
+	}
+	compareAttention(t, all, want, q, k, v)
+}
+
+// compareAttention holds o against the formula in float64.
+func compareAttention(t *testing.T, a nn.Attention, o, q, k, v []float32) {
+	t.Helper()
+	want := make([]float32, len(o))
+	for h := range a.H {
+		hkv := h / (a.H / a.Hkv)
+		for i := range a.N {
+			qi := q[(i*a.H+h)*a.HD:][:a.HD]
+			var sum float64
+			acc := make([]float64, a.HD)
+			for j := range i + 1 {
+				p := math.Exp(testutil.Dot(qi, k[(j*a.Hkv+hkv)*a.HD:][:a.HD]) / math.Sqrt(float64(a.HD)))
+				sum += p
+				for d := range acc {
+					acc[d] += p * float64(v[(j*a.Hkv+hkv)*a.HD+d])
+				}
+			}
+			for d := range acc {
+				want[(i*a.H+h)*a.HD+d] = float32(acc[d] / sum)
+			}
+		}
+	}
+	if e := testutil.RelativeError(o, want); e > 1e-5 {
+		t.Errorf("attention of %+v is off by %g", a, e)
+	}
+}
+
+func TestLoRAGradient(t *testing.T) {
+	const T, in, out, r, scale = 3, 5, 7, 2, 1.5
+	rng := rand.New(rand.NewPCG(9, 10))
+	x, A, B := testutil.Randn(rng, T*in), testutil.Randn(rng, r*in), testutil.Randn(rng, out*r)
+	dy, u := testutil.Randn(rng, T*out), make([]float32, T*r)
+	loss := func() float64 {
+		y := make([]float32, T*out)
+		nn.LoRAForward(y, u, x, A, B, T, in, out, r, scale)
+		return testutil.Dot(y, dy)
+	}
+	loss()
+	dx, dA, dB := make([]float32, len(x)), make([]float32, len(A)), make([]float32, len(B))
+	nn.LoRABackward(dx, dA, dB, dy, u, x, A, B, T, in, out, r, scale)
+	testutil.CheckGradient(t, "dx", dx, x, loss)
+	testutil.CheckGradient(t, "dA", dA, A, loss)
+	testutil.CheckGradient(t, "dB", dB, B, loss)
+}
+
+func TestCrossEntropy(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	x := testutil.Randn(rng, 9)
+	x[4] = 5
+	const target, weight = 3, 0.7
+	loss := func() float64 {
+		nll, _ := nn.CrossEntropy(append([]float32(nil), x...), target, 0)
+		return weight * float64(nll)
+	}
+	dx := append([]float32(nil), x...)
+	nll, best := nn.CrossEntropy(dx, target, weight)
+	if best != 4 {
+		t.Errorf("argmax: got %d, want 4", best)
+	}
+	var sum float64
+	for _, v := range x {
+		sum += math.Exp(float64(v))
+	}
+	if want := math.Log(sum) - float64(x[target]); math.Abs(float64(nll)-want) > 1e-5 {
+		t.Errorf("nll: got %g, want %g", nll, want)
+	}
+	testutil.CheckGradient(t, "dlogits", dx, x, loss)
+}

@@ -1,0 +1,198 @@
+// Package score measures how well a model, with or without an adapter,
+// predicts the targets of tasks.
+//
+// A [Task] is a prefix and the target that should follow. Both are tokenised
+// on their own, and one teacher-forced pass gives the two figures:
+//
+//   - cross-entropy, in nats per target token;
+//   - exact match: the greedy continuation begins with exactly the target's
+//     tokens and then leaves it, which is when the most likely next token
+//     starts with a newline, a closing bracket, a comma or a comment sign, or
+//     ends the text. Greedy decoding would produce the same tokens as long as
+//     each most likely token equals the target's, so none is decoded.
+package score
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/model"
+	"github.com/code2lora/code2lora/internal/tokenizer"
+)
+
+// Task is one line of a TASKS.jsonl file. Further fields are ignored.
+type Task struct {
+	Prefix     string `json:"prefix"`
+	Target     string `json:"target"`
+	Repository string `json:"repository,omitempty"`
+}
+
+// ReadTasks reads one JSON object per line.
+func ReadTasks(r io.Reader) ([]Task, error) {
+	var tasks []Task
+	in := bufio.NewReader(r)
+	for line := 1; ; line++ {
+		text, err := in.ReadBytes('\n')
+		if len(strings.TrimSpace(string(text))) > 0 {
+			var raw struct {
+				Prefix     *string `json:"prefix"`
+				Target     *string `json:"target"`
+				Repository string  `json:"repository"`
+			}
+			if err := json.Unmarshal(text, &raw); err != nil {
+				return nil, fmt.Errorf("line %d: %w", line, err)
+			}
+			if raw.Prefix == nil || raw.Target == nil || *raw.Target == "" {
+				return nil, fmt.Errorf("line %d: want an object with %q and a non-empty %q", line, "prefix", "target")
+			}
+			tasks = append(tasks, Task{*raw.Prefix, *raw.Target, raw.Repository})
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", line, err)
+		}
+	}
+	if len(tasks) == 0 {
+		return nil, errors.New("no tasks: want one JSON object per line")
+	}
+	return tasks, nil
+}
+
+// Value is the score of one task.
+type Value struct {
+	ExactMatch   bool    `json:"exact_match"`
+	CrossEntropy float64 `json:"cross_entropy"` // nats per target token
+	Tokens       int     `json:"tokens"`        // tokens of the target
+	PrefixTokens int     `json:"prefix_tokens"`
+}
+
+// Summary is the score of all tasks.
+type Summary struct {
+	Tasks        int     `json:"tasks"`
+	ExactMatch   float64 `json:"exact_match"`   // share of tasks
+	CrossEntropy float64 `json:"cross_entropy"` // nats per target token, over all target tokens
+}
+
+// Summarize averages values.
+func Summarize(values []Value) Summary {
+	s := Summary{Tasks: len(values)}
+	var nll, tokens float64
+	for _, v := range values {
+		if v.ExactMatch {
+			s.ExactMatch++
+		}
+		nll += v.CrossEntropy * float64(v.Tokens)
+		tokens += float64(v.Tokens)
+	}
+	if len(values) > 0 {
+		s.ExactMatch /= float64(len(values))
+		s.CrossEntropy = nll / tokens
+	}
+	return s
+}
+
+// Scorer scores tasks with one base model.
+type Scorer struct {
+	Model     *model.Model
+	Tokenizer *tokenizer.Tokenizer
+	// MaxPrefixTokens cuts prefixes at their beginning; 0 means what the
+	// context allows.
+	MaxPrefixTokens int
+}
+
+// rowsAtOnce is the number of tokens in one pass over the weights.
+const rowsAtOnce = 1024
+
+// Score scores tasks, with adapter a or the bare base, and calls report with
+// the number of tasks done.
+func (s *Scorer) Score(ctx context.Context, tasks []Task, a *adapter.Adapter, report func(done int)) ([]Value, error) {
+	values := make([]Value, len(tasks))
+	for at := 0; at < len(tasks); {
+		b := model.Batch{}
+		which := -1
+		if a != nil {
+			b.Adapters, which = []*adapter.Adapter{a}, 0
+		}
+		first, rows := at, 0
+		for ; at < len(tasks) && (rows == 0 || rows < rowsAtOnce); at++ {
+			seq, n, err := s.sequence(tasks[at])
+			if err != nil {
+				return nil, fmt.Errorf("task %d: %w", at+1, err)
+			}
+			seq.Adapter = which
+			rows += len(seq.Tokens)
+			b.Sequences = append(b.Sequences, seq)
+			values[at] = Value{Tokens: len(seq.Labels) - 1, PrefixTokens: n}
+		}
+		res, err := s.Model.Score(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		for i := range b.Sequences {
+			s.judge(&values[first+i], b.Sequences[i].Labels, res.NLL[i], res.Argmax[i])
+		}
+		if report != nil {
+			report(at)
+		}
+	}
+	return values, nil
+}
+
+// sequence lays out one task: a label for each target token and one more for
+// what follows the target.
+func (s *Scorer) sequence(t Task) (model.Sequence, int, error) {
+	prefix, target := s.Tokenizer.Encode(t.Prefix), s.Tokenizer.Encode(t.Target)
+	room := s.Model.MaxContext() - len(target)
+	if s.MaxPrefixTokens > 0 {
+		room = min(room, s.MaxPrefixTokens)
+	}
+	if room < 1 {
+		return model.Sequence{}, 0, fmt.Errorf("target of %d tokens does not fit a context of %d", len(target), s.Model.MaxContext())
+	}
+	prefix = prefix[max(0, len(prefix)-room):]
+	if len(prefix) == 0 { // something must come before the first target token
+		start := s.Tokenizer.BOS()
+		if start < 0 {
+			start = s.Tokenizer.EOS()
+		}
+		if start < 0 {
+			return model.Sequence{}, 0, errors.New("empty prefix, and the base has no token to start from")
+		}
+		prefix = []int32{start}
+	}
+	seq := model.Sequence{Tokens: append(append([]int32(nil), prefix...), target...)}
+	for i, id := range target {
+		seq.Labels = append(seq.Labels, model.Label{Pos: len(prefix) - 1 + i, Target: id, Weight: 1})
+	}
+	// The last label asks what comes next; its target is arbitrary.
+	seq.Labels = append(seq.Labels, model.Label{Pos: len(seq.Tokens) - 1, Target: target[0]})
+	return seq, len(prefix), nil
+}
+
+// judge fills in the scores of one task.
+func (s *Scorer) judge(v *Value, labels []model.Label, nll []float32, best []int32) {
+	v.ExactMatch = true
+	n := len(labels) - 1
+	for i := range n {
+		v.CrossEntropy += float64(nll[i]) / float64(n)
+		v.ExactMatch = v.ExactMatch && best[i] == labels[i].Target
+	}
+	v.ExactMatch = v.ExactMatch && Leaves(s.Tokenizer, best[n])
+}
+
+// Leaves reports whether a token after a target ends it.
+func Leaves(t *tokenizer.Tokenizer, id int32) bool {
+	if t.IsEOG(id) {
+		return true
+	}
+	text := t.Bytes(id)
+	return len(text) > 0 && strings.IndexByte("\r\n)]},#", text[0]) >= 0
+}
