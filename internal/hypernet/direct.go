@@ -56,8 +56,8 @@ func (o *DirectOptions) Validate() error {
 //
 // The head has (c+1)·H + (H+1)·H + P·(H+1) + 2 scalars per pair, where P is the
 // number of values it generates: 679,090,190 for Qwen2.5-Coder-1.5B with the
-// default options and c = 2048; 10.8 million for SmolLM2-135M with H = 64,
-// r = 16, c = 32.
+// default options and c = 2048; 5,375,054 for SmolLM2-135M with H = 32,
+// c = 32.
 //
 // Weight decay applies to matrices only; the authors' trainer also decays
 // biases and scales, by a ten-millionth per step.

@@ -1,0 +1,151 @@
+package hypernet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+)
+
+// FormatVersion is the version of the checkpoint format that this package
+// writes, and the only one that it reads.
+const FormatVersion = 1
+
+// MetadataKey is the key of a checkpoint's description in the metadata of its
+// safetensors file.
+const MetadataKey = "code2lora"
+
+// Info is what a checkpoint says about itself, apart from its tensors.
+type Info struct {
+	Name         string       // such as "smollm2-135m-v1"
+	Base         adapter.Base // the frozen model it was trained for
+	Encoder      string       // id of the encoder whose representations it reads
+	Config       string       // SHA-256 of the training configuration, lower-case hex
+	Tool         string       // program and version that wrote it
+	Repositories int          // training repositories
+	Tasks        int          // training tasks
+	Step         int          // optimiser steps taken
+	// ValidationLoss is in nats per target token; nil if it was not measured.
+	ValidationLoss *float64
+}
+
+// Checkpoint is a trained head with its description.
+//
+// On disk it is one safetensors file. Its metadata has the description as JSON
+// under [MetadataKey]; its tensors are the head's parameters, in float16 or
+// float32, and its buffers (names beginning with "input."), in float32.
+type Checkpoint struct {
+	Info
+	Head Head
+}
+
+// Generator returns the head.
+func (c *Checkpoint) Generator() Generator { return c.Head }
+
+// AverageAdapter returns the adapter at the mean of the training repositories;
+// see Average of the head for what that means. A [Factored] head's is exactly
+// its repository-independent part; a [Direct] head is evaluated at the mean
+// vector, which is not the mean of its adapters. Its provenance is empty but
+// for the base, the encoder and the checkpoint's name.
+func (c *Checkpoint) AverageAdapter() (*adapter.Adapter, error) {
+	a, err := c.Head.Average()
+	if err != nil {
+		return nil, err
+	}
+	a.Provenance = adapter.Provenance{Base: c.Base, Encoder: c.Encoder, Checkpoint: c.Name}
+	return a, nil
+}
+
+// description is the JSON form of a checkpoint's metadata.
+type description struct {
+	FormatVersion  int             `json:"format_version"`
+	Kind           string          `json:"kind"`
+	Options        json.RawMessage `json:"options"`
+	Dims           dimsJSON        `json:"dims"`
+	Name           string          `json:"name,omitempty"`
+	Base           adapter.Base    `json:"base"`
+	Encoder        string          `json:"encoder"`
+	Config         string          `json:"config_sha256,omitempty"`
+	Tool           string          `json:"tool,omitempty"`
+	Repositories   int             `json:"repositories"`
+	Tasks          int             `json:"tasks"`
+	Step           int             `json:"step"`
+	ValidationLoss *float64        `json:"validation_loss,omitempty"`
+}
+
+// dimsJSON is [adapter.Dims] with the names of config.json, and [in, out] by
+// module name, as type_dims of the authors' checkpoints.
+type dimsJSON struct {
+	Arch              string            `json:"arch"`
+	NumHiddenLayers   int               `json:"num_hidden_layers"`
+	NumAttentionHeads int               `json:"num_attention_heads"`
+	NumKeyValueHeads  int               `json:"num_key_value_heads"`
+	Modules           map[string][2]int `json:"modules"`
+}
+
+func dimsToJSON(d adapter.Dims) dimsJSON {
+	j := dimsJSON{d.Arch, d.NumHiddenLayers, d.NumAttentionHeads, d.NumKeyValueHeads, map[string][2]int{}}
+	for m, s := range d.Modules {
+		j.Modules[adapter.Module(m).String()] = [2]int{s.In, s.Out}
+	}
+	return j
+}
+
+func dimsFromJSON(j dimsJSON) (adapter.Dims, error) {
+	d := adapter.Dims{Arch: j.Arch, NumHiddenLayers: j.NumHiddenLayers,
+		NumAttentionHeads: j.NumAttentionHeads, NumKeyValueHeads: j.NumKeyValueHeads}
+	for name, s := range j.Modules {
+		m, err := adapter.ParseModule(name)
+		if err != nil {
+			return d, fmt.Errorf("dims: %w", err)
+		}
+		d.Modules[m] = adapter.Shape{In: s[0], Out: s[1]}
+	}
+	return d, nil
+}
+
+// describe makes the metadata of a checkpoint.
+func (c *Checkpoint) describe() (string, error) {
+	options, err := json.Marshal(c.Head.Options())
+	if err != nil {
+		return "", fmt.Errorf("options of %s head: %w", c.Head.Kind(), err)
+	}
+	raw, err := json.Marshal(description{
+		FormatVersion: FormatVersion, Kind: c.Head.Kind(), Options: options, Dims: dimsToJSON(c.Head.Dims()),
+		Name: c.Name, Base: c.Base, Encoder: c.Encoder, Config: c.Config, Tool: c.Tool,
+		Repositories: c.Repositories, Tasks: c.Tasks, Step: c.Step, ValidationLoss: c.ValidationLoss,
+	})
+	return string(raw), err
+}
+
+// parseDescription reads metadata and lays out the head that it describes,
+// without allocating it. Fields that a later program of the same format version
+// may add are ignored; options are not.
+func parseDescription(metadata string) (*Checkpoint, error) {
+	if metadata == "" {
+		return nil, fmt.Errorf("the metadata has no %q: not a hypernetwork checkpoint", MetadataKey)
+	}
+	var d description
+	if err := json.Unmarshal([]byte(metadata), &d); err != nil {
+		return nil, fmt.Errorf("metadata %q: %w", MetadataKey, err)
+	}
+	if d.FormatVersion != FormatVersion {
+		return nil, fmt.Errorf("checkpoint format %d, and this program reads format %d", d.FormatVersion, FormatVersion)
+	}
+	if d.Repositories < 0 || d.Tasks < 0 || d.Step < 0 {
+		return nil, errors.New("metadata: negative number of repositories, tasks or steps")
+	}
+	dims, err := dimsFromJSON(d.Dims)
+	if err != nil {
+		return nil, err
+	}
+	head, err := New(d.Kind, d.Options, Setup{Dims: dims})
+	if err != nil {
+		return nil, err
+	}
+	return &Checkpoint{Head: head, Info: Info{
+		Name: d.Name, Base: d.Base, Encoder: d.Encoder, Config: d.Config, Tool: d.Tool,
+		Repositories: d.Repositories, Tasks: d.Tasks, Step: d.Step, ValidationLoss: d.ValidationLoss,
+	}}, nil
+}
