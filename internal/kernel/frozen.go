@@ -45,7 +45,7 @@ func NewFrozenRows(out, in int, row func(dst []float32, i int)) *Frozen {
 		for j := range n {
 			row(buf[j*in:(j+1)*in:(j+1)*in], i+j)
 		}
-		packTransposed(f.fwd[i*in:], buf, in, n, in, 1)
+		active.packTransposed(f.fwd[i*in:], buf, in, n, in, 1)
 	}
 	return f
 }

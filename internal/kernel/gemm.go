@@ -146,30 +146,34 @@ func (g *gemm) packed(c []float32, ldc int) {
 func (g *gemm) pack(dst []float32, j int) {
 	n := min(panelWidth, g.n-j)
 	if g.transB {
-		packTransposed(dst, g.b[j*g.ldb:], g.ldb, n, g.k, g.alpha)
+		g.o.packTransposed(dst, g.b[j*g.ldb:], g.ldb, n, g.k, g.alpha)
 		return
 	}
 	for p := range g.k {
 		row := dst[p*panelWidth:][:panelWidth]
-		src := g.b[p*g.ldb+j:][:n]
-		copy(row, src)
+		copy(row, g.b[p*g.ldb+j:][:n])
 		clear(row[n:])
-		if g.alpha != 1 {
-			for i := range row {
-				row[i] *= g.alpha
-			}
-		}
+	}
+	if g.alpha != 1 {
+		g.o.scale(dst[:g.k*panelWidth], g.alpha)
 	}
 }
 
 // packTransposed makes a panel of n <= 16 rows of k elements of src, whose
 // leading dimension is ld: dst[p*16+j] = alpha·src[j*ld+p], zero for j >= n.
-func packTransposed(dst, src []float32, ld, n, k int, alpha float32) {
-	for p := range k {
+func (o *ops) packTransposed(dst, src []float32, ld, n, k int, alpha float32) {
+	done := 0
+	if n == panelWidth {
+		done = o.transpose(dst, src, ld, k)
+	}
+	for p := done; p < k; p++ {
 		row := (*[panelWidth]float32)(dst[p*panelWidth:])
 		for j := range n {
-			row[j] = alpha * src[j*ld+p]
+			row[j] = src[j*ld+p]
 		}
 		clear(row[n:])
+	}
+	if alpha != 1 {
+		o.scale(dst[:k*panelWidth], alpha)
 	}
 }

@@ -20,6 +20,9 @@ type ops struct {
 	micro  func(c []float32, ldc int, a []float32, ars, acs int, b []float32, bs, ps, rows, panels, k int, add bool)
 	mr, np int
 
+	// transpose does dst[p*16+j] = src[j*ld+p] for j < 16 and all p < done <= n.
+	transpose func(dst, src []float32, ld, n int) (done int)
+
 	dot            func(x, y []float32) float32
 	axpy           func(y []float32, a float32, x []float32)
 	add            func(y, x []float32)
@@ -41,6 +44,7 @@ var generic = ops{
 	micro:          microGeneric,
 	mr:             4,
 	np:             1,
+	transpose:      func(_, _ []float32, _, _ int) int { return 0 },
 	dot:            dotGeneric,
 	axpy:           axpyGeneric,
 	add:            addGeneric,

@@ -2,5 +2,78 @@
 
 package kernel
 
+import "golang.org/x/sys/cpu"
+
 // assembly returns the implementations in assembly that this CPU can run.
-func assembly() []*ops { return nil }
+func assembly() []*ops {
+	var out []*ops
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		out = append(out, avx2())
+		if cpu.X86.HasAVX512F {
+			out = append(out, avx512())
+		}
+	}
+	return out
+}
+
+func avx2() *ops {
+	return &ops{
+		name:           "avx2",
+		micro:          microAVX2,
+		mr:             6,
+		np:             1,
+		transpose:      transposeAVX2,
+		dot:            dotAVX2,
+		axpy:           axpyAVX2,
+		add:            addAVX2,
+		mul:            mulAVX2,
+		scale:          scaleAVX2,
+		sum:            sumAVX2,
+		max:            maxAVX2,
+		sumSquares:     sumSquaresAVX2,
+		exp:            expAVX2,
+		expSub:         expSubAVX2,
+		sumExpSub:      sumExpSubAVX2,
+		swiGLU:         swiGLUAVX2,
+		swiGLUBackward: swiGLUBackwardAVX2,
+		scaleMul:       scaleMulAVX2,
+	}
+}
+
+// avx512 differs from avx2 in the products only: the vector operations wait
+// for memory, and their results then stay the same.
+func avx512() *ops {
+	o := avx2()
+	o.name, o.micro, o.mr, o.np = "avx512", microAVX512, 12, 2
+	return o
+}
+
+type microFunc func(c *float32, ldc int, a *float32, ars, acs int, b *float32, bs, ps, k int, add bool)
+
+var microsAVX2 = [7]microFunc{1: micro1x16AVX2, micro2x16AVX2, micro3x16AVX2, micro4x16AVX2, micro5x16AVX2, micro6x16AVX2}
+
+func microAVX2(c []float32, ldc int, a []float32, ars, acs int, b []float32, bs, ps, rows, _, k int, add bool) {
+	microsAVX2[rows](&c[0], ldc, &a[0], ars, acs, &b[0], bs, ps, k, add)
+}
+
+var microsAVX512 = [3][13]microFunc{
+	1: {
+		1: micro1x16AVX512, micro2x16AVX512, micro3x16AVX512, micro4x16AVX512, micro5x16AVX512, micro6x16AVX512,
+		micro7x16AVX512, micro8x16AVX512, micro9x16AVX512, micro10x16AVX512, micro11x16AVX512, micro12x16AVX512,
+	},
+	2: {
+		1: micro1x32AVX512, micro2x32AVX512, micro3x32AVX512, micro4x32AVX512, micro5x32AVX512, micro6x32AVX512,
+		micro7x32AVX512, micro8x32AVX512, micro9x32AVX512, micro10x32AVX512, micro11x32AVX512, micro12x32AVX512,
+	},
+}
+
+func microAVX512(c []float32, ldc int, a []float32, ars, acs int, b []float32, bs, ps, rows, panels, k int, add bool) {
+	microsAVX512[panels][rows](&c[0], ldc, &a[0], ars, acs, &b[0], bs, ps, k, add)
+}
+
+func transposeAVX2(dst, src []float32, ld, n int) int {
+	if n >= 8 {
+		transpose16AVX2(&dst[0], &src[0], ld, n/8)
+	}
+	return n / 8 * 8
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// unroll is the number of steps of k in a round of the main loop.
+const unroll = 4
+
+func gemm() {
+	for rows := 1; rows <= 6; rows++ {
+		micro(rows, 1, avx2)
+	}
+	for _, panels := range []int{1, 2} {
+		for rows := 1; rows <= 12; rows++ {
+			micro(rows, panels, avx512)
+		}
+	}
+	transpose()
+}
+
+type isa int
+
+const (
+	avx2 isa = iota
+	avx512
+)
+
+// micro generates a micro-kernel: C (rows, panels·16) = A (rows, k) · B, all
+// of C in registers. Strides come in elements.
+func micro(rows, panels int, set isa) {
+	name := fmt.Sprintf("micro%dx%dAVX2", rows, 16*panels)
+	if set == avx512 {
+		name = fmt.Sprintf("micro%dx%dAVX512", rows, 16*panels)
+	}
+	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)")
+	Doc(fmt.Sprintf("%s is the micro-kernel for %d rows and %d columns.", name, rows, 16*panels))
+	Pragma("noescape")
+
+	ars, acs, bs := stride("ars"), stride("acs"), stride("bs")
+	// Rows i, i+1, i+2 are reached from one register: base, base + ars,
+	// base + 2·ars.
+	as := []Register{Load(Param("a"), GP64())}
+	if rows > 3 {
+		three := GP64()
+		LEAQ(Mem{Base: ars, Index: ars, Scale: 2}, three)
+		for i := 3; i < rows; i += 3 {
+			next := GP64()
+			LEAQ(Mem{Base: as[len(as)-1], Index: three, Scale: 1}, next)
+			as = append(as, next)
+		}
+	}
+	rowA := func(i int) Mem {
+		if i%3 == 0 {
+			return Mem{Base: as[i/3]}
+		}
+		return Mem{Base: as[i/3], Index: ars, Scale: uint8(i % 3)}
+	}
+	b := Load(Param("b"), GP64())
+	rowB := []Mem{{Base: b}}
+	if panels == 2 {
+		rowB = append(rowB, Mem{Base: b, Index: stride("ps"), Scale: 1})
+	}
+	k := Load(Param("k"), GP64())
+
+	t := tile{rows: rows, set: set}
+	t.zero(panels)
+	step := func() {
+		t.step(rowA, rowB)
+		for _, a := range as {
+			ADDQ(acs, a)
+		}
+		ADDQ(bs, b)
+	}
+	loop, rest, one, done := name+"_loop", name+"_rest", name+"_one", name+"_done"
+	SUBQ(Imm(unroll), k)
+	JLT(LabelRef(rest))
+	Label(loop)
+	for range unroll {
+		step()
+	}
+	SUBQ(Imm(unroll), k)
+	JGE(LabelRef(loop))
+	Label(rest)
+	ADDQ(Imm(unroll), k)
+	JEQ(LabelRef(done))
+	Label(one)
+	step()
+	DECQ(k)
+	JNE(LabelRef(one))
+	Label(done)
+	t.write(name)
+}
+
+// stride loads a parameter in elements and returns it in bytes.
+func stride(name string) Register {
+	r := Load(Param(name), GP64())
+	SHLQ(Imm(2), r)
+	return r
+}
+
+// tile is C in registers: acc[i][j] holds 8 or 16 columns of row i.
+type tile struct {
+	rows int
+	set  isa
+	acc  [][]VecVirtual
+}
+
+func (t *tile) lanes() int {
+	if t.set == avx512 {
+		return 16
+	}
+	return 8
+}
+
+func (t *tile) vec() VecVirtual {
+	if t.set == avx512 {
+		return ZMM()
+	}
+	return YMM()
+}
+
+func (t *tile) zero(panels int) {
+	for range t.rows {
+		var row []VecVirtual
+		for range panels * 16 / t.lanes() {
+			v := t.vec()
+			if t.set == avx512 {
+				VPXORD(v, v, v)
+			} else {
+				VXORPS(v, v, v)
+			}
+			row = append(row, v)
+		}
+		t.acc = append(t.acc, row)
+	}
+}
+
+// step adds one term to every sum of the tile.
+func (t *tile) step(rowA func(int) Mem, rowB []Mem) {
+	var bv []VecVirtual
+	for _, m := range rowB {
+		for off := 0; off < 16; off += t.lanes() {
+			v := t.vec()
+			VMOVUPS(m.Offset(4*off), v)
+			bv = append(bv, v)
+		}
+	}
+	for i, row := range t.acc {
+		if t.set == avx512 && len(row) == 1 {
+			VFMADD231PS_BCST(rowA(i), bv[0], row[0])
+			continue
+		}
+		av := t.vec()
+		VBROADCASTSS(rowA(i), av)
+		for j, acc := range row {
+			VFMADD231PS(bv[j], av, acc)
+		}
+	}
+}
+
+// write stores the tile, or adds it to memory.
+func (t *tile) write(name string) {
+	c, ldc := Load(Param("c"), GP64()), stride("ldc")
+	add := Load(Param("add"), GP8())
+	store := name + "_store"
+	TESTB(add, add)
+	JEQ(LabelRef(store))
+	p := GP64()
+	MOVQ(c, p)
+	for i, row := range t.acc {
+		for j, acc := range row {
+			VADDPS(Mem{Base: p, Disp: 4 * t.lanes() * j}, acc, acc)
+		}
+		if i+1 < t.rows {
+			ADDQ(ldc, p)
+		}
+	}
+	Label(store)
+	for i, row := range t.acc {
+		for j, acc := range row {
+			VMOVUPS(acc, Mem{Base: c, Disp: 4 * t.lanes() * j})
+		}
+		if i+1 < t.rows {
+			ADDQ(ldc, c)
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// transpose generates the packing of 16 rows of 8·n elements into a panel.
+func transpose() {
+	TEXT("transpose16AVX2", NOSPLIT, "func(dst *float32, src *float32, ld int, n int)")
+	Doc("transpose16AVX2 does dst[p*16+j] = src[j*ld+p] for p < 8n, j < 16.")
+	Pragma("noescape")
+	dst, src, ld := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), stride("ld")
+	n := Load(Param("n"), GP64())
+	TESTQ(n, n)
+	JLE(LabelRef("transpose_done"))
+	Label("transpose_loop")
+	row := GP64()
+	MOVQ(src, row)
+	for half := range 2 {
+		var in []VecVirtual
+		for range 8 {
+			v := YMM()
+			VMOVUPS(Mem{Base: row}, v)
+			ADDQ(ld, row)
+			in = append(in, v)
+		}
+		for p, v := range transpose8(in) {
+			VMOVUPS(v, Mem{Base: dst, Disp: 64*p + 32*half})
+		}
+	}
+	ADDQ(Imm(32), src)
+	ADDQ(U32(8*64), dst)
+	DECQ(n)
+	JNE(LabelRef("transpose_loop"))
+	Label("transpose_done")
+	VZEROUPPER()
+	RET()
+}
+
+// transpose8 returns the transpose of 8 rows of 8 elements.
+func transpose8(in []VecVirtual) []VecVirtual {
+	pair := make([]VecVirtual, 8) // elements of rows 2i, 2i+1, interleaved
+	for i := 0; i < 8; i += 2 {
+		pair[i], pair[i+1] = YMM(), YMM()
+		VUNPCKLPS(in[i+1], in[i], pair[i])
+		VUNPCKHPS(in[i+1], in[i], pair[i+1])
+	}
+	quad := make([]VecVirtual, 8) // columns p and p+4 of four rows
+	for i := 0; i < 8; i += 4 {
+		for p := range 4 {
+			quad[i+p] = YMM()
+			VSHUFPS(Imm(uint64(0x44+0xaa*(p%2))), pair[i+2+p/2], pair[i+p/2], quad[i+p])
+		}
+	}
+	out := make([]VecVirtual, 8)
+	for p := range 4 {
+		out[p], out[p+4] = YMM(), YMM()
+		VPERM2F128(Imm(0x20), quad[4+p], quad[p], out[p])
+		VPERM2F128(Imm(0x31), quad[4+p], quad[p], out[p+4])
+	}
+	return out
+}
