@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/embedding"
 )
 
 // FormatVersion is the version of the checkpoint format that this package
@@ -42,6 +43,27 @@ type Checkpoint struct {
 
 // Generator returns the head.
 func (c *Checkpoint) Generator() Generator { return c.Head }
+
+// Generate returns the adapter for a repository, which must have been read with
+// the encoder of the checkpoint. The provenance has what the checkpoint and the
+// representation know: base, encoder, digest of the input, files and tokens
+// read, and the checkpoint's name.
+func (c *Checkpoint) Generate(rep *embedding.Representation) (*adapter.Adapter, error) {
+	if rep.Encoder != c.Encoder {
+		return nil, fmt.Errorf("%w: it reads %q, and the repository was encoded with %q", ErrEncoder, c.Encoder, rep.Encoder)
+	}
+	a, _, err := c.Head.Generate(rep)
+	if err != nil {
+		return nil, err
+	}
+	a.Provenance = adapter.Provenance{Base: c.Base, Encoder: rep.Encoder, EncoderInput: rep.Input,
+		Checkpoint: c.Name, Files: rep.Files, Tokens: rep.Tokens}
+	return a, nil
+}
+
+// ErrEncoder is returned when a representation was not made by the encoder that
+// a checkpoint was trained with.
+var ErrEncoder = errors.New("checkpoint was trained with another encoder")
 
 // AverageAdapter returns the adapter at the mean of the training repositories;
 // see Average of the head for what that means. A [Factored] head's is exactly

@@ -335,7 +335,9 @@ func (o *directOutput) backward(dh, dy, h, th []float32) {
 // Backward adds the gradients of the parameters and of the context.
 func (t *directTape) Backward(grad *adapter.Adapter) {
 	d := t.head
-	checkGrad(grad, d.dims, d.opts.Rank)
+	for _, p := range d.pairs {
+		checkGrad(grad, d.dims, p.layer, p.module, d.opts.Rank)
+	}
 	d.allocGrads()
 	dh := make([]float32, d.opts.Hidden)
 	for i, p := range d.pairs {
@@ -373,11 +375,3 @@ func (t *directTape) trunkBackward(dh []float32) {
 
 // ContextGrad returns d(loss)/d(context).
 func (t *directTape) ContextGrad() []float32 { return t.dctx }
-
-// checkGrad panics if the gradient was not made for a generated adapter.
-func checkGrad(grad *adapter.Adapter, dims adapter.Dims, rank int) {
-	if grad.Rank != rank || len(grad.Layers) != dims.NumHiddenLayers {
-		panic(fmt.Sprintf("hypernet: gradient of rank %d with %d layers, want rank %d with %d layers",
-			grad.Rank, len(grad.Layers), rank, dims.NumHiddenLayers))
-	}
-}

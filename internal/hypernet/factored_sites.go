@@ -107,7 +107,9 @@ func addBases(dst []float32, bases *Param, w []float32) {
 // Backward adds the gradients of the parameters and of the context.
 func (t *factoredTape) Backward(grad *adapter.Adapter) {
 	f := t.head
-	checkGrad(grad, f.dims, f.opts.Rank)
+	for _, s := range f.sites {
+		checkGrad(grad, f.dims, s.layer, s.module, f.opts.Rank)
+	}
 	f.allocGrads()
 	n, modules := f.trunk.size(), len(f.opts.Modules)
 	dzs := make([]float32, len(f.sites)*n) // per site, summed in order below

@@ -155,7 +155,7 @@ func decodeOptions(raw json.RawMessage, opts any) error {
 // Limits on what options and checkpoints may ask for. They lie far above any
 // real model and keep every product of them within 63 bits.
 const (
-	maxLayers = 1 << 12
+	maxLayers = 1 << 10
 	maxWidth  = 1 << 24 // of a layer, an input or a hidden layer
 	maxRank   = 1 << 12
 )

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/embedding"
 )
 
@@ -125,4 +126,15 @@ func unknownBuffers(b map[string]embedding.Tensor) error {
 		return nil
 	}
 	return fmt.Errorf("unknown tensor %q", slices.Min(slices.Collect(maps.Keys(b))))
+}
+
+// checkGrad panics if a gradient was not made for the generated adapter.
+func checkGrad(grad *adapter.Adapter, dims adapter.Dims, layer int, m adapter.Module, rank int) {
+	if len(grad.Layers) != dims.NumHiddenLayers {
+		panic(fmt.Sprintf("hypernet: gradient of %d layers, want %d", len(grad.Layers), dims.NumHiddenLayers))
+	}
+	p, s := grad.Layers[layer][m], dims.Modules[m]
+	if p == nil || len(p.A) != rank*s.In || len(p.B) != s.Out*rank {
+		panic(fmt.Sprintf("hypernet: gradient of layer %d %s is missing or not of rank %d for %dx%d", layer, m, rank, s.Out, s.In))
+	}
 }
