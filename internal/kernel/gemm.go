@@ -8,6 +8,10 @@ import (
 // packLimit bounds the copy of B that Gemm makes at a time, in elements.
 const packLimit = 4 << 20
 
+// unpackedRows is the number of rows up to which a product reads B as it is:
+// it would not use a packing often enough.
+const unpackedRows = 32
+
 // packBuffers holds *[]float32 for the panels that Gemm packs.
 var packBuffers = sync.Pool{New: func() any { return new([]float32) }}
 
@@ -44,9 +48,9 @@ func Gemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
 	}
 	g := gemm{o: active, a: av, b: b, ldb: ldb, transB: transB, m: m, n: n, k: k, alpha: alpha, add: add}
 	switch {
-	case transB && !transA && m <= 3:
-		g.dots(c, ldc)
-	case !transB && alpha == 1 && m <= g.o.mr && n >= panelWidth:
+	case transB && !transA && m == 1:
+		g.dots(c)
+	case !transB && alpha == 1 && m <= unpackedRows && n >= panelWidth:
 		g.unpacked(c, ldc)
 	default:
 		g.packed(c, ldc)
@@ -87,20 +91,18 @@ type gemm struct {
 	add     bool
 }
 
-// dots is for a few rows times a transposed matrix, where a copy of B would
-// cost more than the product.
-func (g *gemm) dots(c []float32, ldc int) {
+// dots is for one row times a transposed matrix, where a copy of B would cost
+// more than the product.
+func (g *gemm) dots(c []float32) {
+	row := g.a.data[:g.k]
 	work := func(j int) {
-		row := g.b[j*g.ldb:][:g.k]
-		for i := range g.m {
-			v := g.alpha * g.o.dot(g.a.data[i*g.a.rs:][:g.k], row)
-			if g.add {
-				v += c[i*ldc+j]
-			}
-			c[i*ldc+j] = v
+		v := g.alpha * g.o.dot(row, g.b[j*g.ldb:][:g.k])
+		if g.add {
+			v += c[j]
 		}
+		c[j] = v
 	}
-	if g.m*g.n*g.k >= serialWork {
+	if g.n*g.k >= serialWork {
 		Parallel(g.n, work)
 		return
 	}
@@ -109,28 +111,29 @@ func (g *gemm) dots(c []float32, ldc int) {
 	}
 }
 
-// unpacked is for so few rows that each element of B is used once.
+// unpacked is for few rows.
 func (g *gemm) unpacked(c []float32, ldc int) {
 	whole := g.n / panelWidth * panelWidth
 	g.o.product(c, ldc, g.a, panels{g.b, g.ldb, panelWidth}, g.m, whole, g.k, g.add)
 	if whole < g.n {
-		buf := packBuffer(g.k * panelWidth)
-		g.pack(*buf, whole)
-		g.o.product(c[whole:], ldc, g.a, panels{*buf, panelWidth, 0}, g.m, g.n-whole, g.k, g.add)
-		packBuffers.Put(buf)
+		g.tile(c, ldc, whole, g.n)
 	}
 }
 
 // packed is the general case.
 func (g *gemm) packed(c []float32, ldc int) {
+	rows, cols := g.o.grid(g.m, g.n, g.k)
+	if rows >= g.m && cols*g.k <= packLimit { // a column of tiles: each packs what it needs
+		Parallel(ceilDiv(g.n, cols), func(t int) { g.tile(c, ldc, t*cols, min(g.n, (t+1)*cols)) })
+		return
+	}
 	ps := g.k * panelWidth
 	step := max(1, packLimit/ps) * panelWidth
 	for j := 0; j < g.n; j += step {
 		n := min(step, g.n-j)
-		count := ceilDiv(n, panelWidth)
-		buf := packBuffer(count * ps)
+		buf := packBuffer(ceilDiv(n, panelWidth) * ps)
 		pack := func(q int) { g.pack((*buf)[q*ps:(q+1)*ps], j+q*panelWidth) }
-		if count*ps >= serialWork/8 {
+		if count := ceilDiv(n, panelWidth); count*ps >= serialWork/8 {
 			Parallel(count, pack)
 		} else {
 			for q := range count {
@@ -142,6 +145,19 @@ func (g *gemm) packed(c []float32, ldc int) {
 	}
 }
 
+// tile does columns from..to-1 of C, from a multiple of 16, on the calling
+// goroutine.
+func (g *gemm) tile(c []float32, ldc, from, to int) {
+	ps := g.k * panelWidth
+	count := ceilDiv(to-from, panelWidth)
+	buf := packBuffer(count * ps)
+	for q := range count {
+		g.pack((*buf)[q*ps:(q+1)*ps], from+q*panelWidth)
+	}
+	g.o.tile(c[from:], ldc, g.a, panels{*buf, panelWidth, ps}, g.m, to-from, g.k, g.add)
+	packBuffers.Put(buf)
+}
+
 // pack copies the 16 columns of alpha·op(B) from column j on to dst.
 func (g *gemm) pack(dst []float32, j int) {
 	n := min(panelWidth, g.n-j)
@@ -149,10 +165,14 @@ func (g *gemm) pack(dst []float32, j int) {
 		g.o.packTransposed(dst, g.b[j*g.ldb:], g.ldb, n, g.k, g.alpha)
 		return
 	}
-	for p := range g.k {
-		row := dst[p*panelWidth:][:panelWidth]
-		copy(row, g.b[p*g.ldb+j:][:n])
-		clear(row[n:])
+	if n == panelWidth {
+		g.o.copyPanel(dst, g.b[j:], g.ldb, g.k)
+	} else {
+		for p := range g.k {
+			row := dst[p*panelWidth:][:panelWidth]
+			copy(row, g.b[p*g.ldb+j:][:n])
+			clear(row[n:])
+		}
 	}
 	if g.alpha != 1 {
 		g.o.scale(dst[:g.k*panelWidth], g.alpha)

@@ -4,157 +4,177 @@
 
 package kernel
 
-// micro1x16AVX2 is the micro-kernel for 1 rows and 16 columns.
+// micro1x16AVX2 is the micro-kernel for groups of 1 rows and 16 columns.
 //
 //go:noescape
-func micro1x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro1x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro2x16AVX2 is the micro-kernel for 2 rows and 16 columns.
+// micro2x16AVX2 is the micro-kernel for groups of 2 rows and 16 columns.
 //
 //go:noescape
-func micro2x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro2x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro3x16AVX2 is the micro-kernel for 3 rows and 16 columns.
+// micro3x16AVX2 is the micro-kernel for groups of 3 rows and 16 columns.
 //
 //go:noescape
-func micro3x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro3x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro4x16AVX2 is the micro-kernel for 4 rows and 16 columns.
+// micro4x16AVX2 is the micro-kernel for groups of 4 rows and 16 columns.
 //
 //go:noescape
-func micro4x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro4x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro5x16AVX2 is the micro-kernel for 5 rows and 16 columns.
+// micro5x16AVX2 is the micro-kernel for groups of 5 rows and 16 columns.
 //
 //go:noescape
-func micro5x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro5x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro6x16AVX2 is the micro-kernel for 6 rows and 16 columns.
+// micro6x16AVX2 is the micro-kernel for groups of 6 rows and 16 columns.
 //
 //go:noescape
-func micro6x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro6x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro1x16AVX512 is the micro-kernel for 1 rows and 16 columns.
+// micro1x32AVX2 is the micro-kernel for groups of 1 rows and 32 columns.
 //
 //go:noescape
-func micro1x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro1x32AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro2x16AVX512 is the micro-kernel for 2 rows and 16 columns.
+// micro2x32AVX2 is the micro-kernel for groups of 2 rows and 32 columns.
 //
 //go:noescape
-func micro2x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro2x32AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro3x16AVX512 is the micro-kernel for 3 rows and 16 columns.
+// micro3x32AVX2 is the micro-kernel for groups of 3 rows and 32 columns.
 //
 //go:noescape
-func micro3x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro3x32AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro4x16AVX512 is the micro-kernel for 4 rows and 16 columns.
+// micro1x16AVX512 is the micro-kernel for groups of 1 rows and 16 columns.
 //
 //go:noescape
-func micro4x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro1x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro5x16AVX512 is the micro-kernel for 5 rows and 16 columns.
+// micro2x16AVX512 is the micro-kernel for groups of 2 rows and 16 columns.
 //
 //go:noescape
-func micro5x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro2x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro6x16AVX512 is the micro-kernel for 6 rows and 16 columns.
+// micro3x16AVX512 is the micro-kernel for groups of 3 rows and 16 columns.
 //
 //go:noescape
-func micro6x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro3x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro7x16AVX512 is the micro-kernel for 7 rows and 16 columns.
+// micro4x16AVX512 is the micro-kernel for groups of 4 rows and 16 columns.
 //
 //go:noescape
-func micro7x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro4x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro8x16AVX512 is the micro-kernel for 8 rows and 16 columns.
+// micro5x16AVX512 is the micro-kernel for groups of 5 rows and 16 columns.
 //
 //go:noescape
-func micro8x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro5x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro9x16AVX512 is the micro-kernel for 9 rows and 16 columns.
+// micro6x16AVX512 is the micro-kernel for groups of 6 rows and 16 columns.
 //
 //go:noescape
-func micro9x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro6x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro10x16AVX512 is the micro-kernel for 10 rows and 16 columns.
+// micro7x16AVX512 is the micro-kernel for groups of 7 rows and 16 columns.
 //
 //go:noescape
-func micro10x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro7x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro11x16AVX512 is the micro-kernel for 11 rows and 16 columns.
+// micro8x16AVX512 is the micro-kernel for groups of 8 rows and 16 columns.
 //
 //go:noescape
-func micro11x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro8x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro12x16AVX512 is the micro-kernel for 12 rows and 16 columns.
+// micro9x16AVX512 is the micro-kernel for groups of 9 rows and 16 columns.
 //
 //go:noescape
-func micro12x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro9x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro1x32AVX512 is the micro-kernel for 1 rows and 32 columns.
+// micro10x16AVX512 is the micro-kernel for groups of 10 rows and 16 columns.
 //
 //go:noescape
-func micro1x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro10x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro2x32AVX512 is the micro-kernel for 2 rows and 32 columns.
+// micro11x16AVX512 is the micro-kernel for groups of 11 rows and 16 columns.
 //
 //go:noescape
-func micro2x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro11x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro3x32AVX512 is the micro-kernel for 3 rows and 32 columns.
+// micro12x16AVX512 is the micro-kernel for groups of 12 rows and 16 columns.
 //
 //go:noescape
-func micro3x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro12x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro4x32AVX512 is the micro-kernel for 4 rows and 32 columns.
+// micro1x32AVX512 is the micro-kernel for groups of 1 rows and 32 columns.
 //
 //go:noescape
-func micro4x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro1x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro5x32AVX512 is the micro-kernel for 5 rows and 32 columns.
+// micro2x32AVX512 is the micro-kernel for groups of 2 rows and 32 columns.
 //
 //go:noescape
-func micro5x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro2x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro6x32AVX512 is the micro-kernel for 6 rows and 32 columns.
+// micro3x32AVX512 is the micro-kernel for groups of 3 rows and 32 columns.
 //
 //go:noescape
-func micro6x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro3x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro7x32AVX512 is the micro-kernel for 7 rows and 32 columns.
+// micro4x32AVX512 is the micro-kernel for groups of 4 rows and 32 columns.
 //
 //go:noescape
-func micro7x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro4x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro8x32AVX512 is the micro-kernel for 8 rows and 32 columns.
+// micro5x32AVX512 is the micro-kernel for groups of 5 rows and 32 columns.
 //
 //go:noescape
-func micro8x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro5x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro9x32AVX512 is the micro-kernel for 9 rows and 32 columns.
+// micro6x32AVX512 is the micro-kernel for groups of 6 rows and 32 columns.
 //
 //go:noescape
-func micro9x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro6x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro10x32AVX512 is the micro-kernel for 10 rows and 32 columns.
+// micro7x32AVX512 is the micro-kernel for groups of 7 rows and 32 columns.
 //
 //go:noescape
-func micro10x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro7x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro11x32AVX512 is the micro-kernel for 11 rows and 32 columns.
+// micro8x32AVX512 is the micro-kernel for groups of 8 rows and 32 columns.
 //
 //go:noescape
-func micro11x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro8x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// micro12x32AVX512 is the micro-kernel for 12 rows and 32 columns.
+// micro9x32AVX512 is the micro-kernel for groups of 9 rows and 32 columns.
 //
 //go:noescape
-func micro12x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)
+func micro9x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
+
+// micro10x32AVX512 is the micro-kernel for groups of 10 rows and 32 columns.
+//
+//go:noescape
+func micro10x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
+
+// micro11x32AVX512 is the micro-kernel for groups of 11 rows and 32 columns.
+//
+//go:noescape
+func micro11x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
+
+// micro12x32AVX512 is the micro-kernel for groups of 12 rows and 32 columns.
+//
+//go:noescape
+func micro12x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
 // transpose16AVX2 does dst[p*16+j] = src[j*ld+p] for p < 8n, j < 16.
 //
 //go:noescape
 func transpose16AVX2(dst *float32, src *float32, ld int, n int)
+
+// copy16AVX2 does dst[p*16+j] = src[p*ld+j] for p < n, j < 16; n > 0.
+//
+//go:noescape
+func copy16AVX2(dst *float32, src *float32, ld int, n int)

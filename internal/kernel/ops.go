@@ -13,15 +13,19 @@ const panelWidth = 16
 type ops struct {
 	name string
 
-	// micro computes a tile of C (rows, panels·16) = A (rows, k) · B, or adds
-	// the product to C if add. Element (i, p) of A is a[i*ars+p*acs], element
-	// (p, 16·q+j) of B is b[q*ps+p*bs+j]; ldc is C's leading dimension.
-	// 1 <= rows <= mr, 1 <= panels <= np.
-	micro  func(c []float32, ldc int, a []float32, ars, acs int, b []float32, bs, ps, rows, panels, k int, add bool)
-	mr, np int
+	// micro computes groups of rows, one after the other, of C (rows,
+	// panels·16) = A (rows, k) · B, or adds the product to C if add. ldc is
+	// C's leading dimension.
+	micro func(c []float32, ldc int, a view, b panels, t tileShape, k int, add bool)
+	// mr is the most rows that micro can do at a time, np(m) the number of
+	// panels that it should for a product of m rows.
+	mr int
+	np func(m int) int
 
 	// transpose does dst[p*16+j] = src[j*ld+p] for j < 16 and all p < done <= n.
 	transpose func(dst, src []float32, ld, n int) (done int)
+	// copyPanel does dst[p*16+j] = src[p*ld+j] for j < 16 and p < n; n > 0.
+	copyPanel func(dst, src []float32, ld, n int)
 
 	dot            func(x, y []float32) float32
 	axpy           func(y []float32, a float32, x []float32)
@@ -43,8 +47,9 @@ var generic = ops{
 	name:           "generic",
 	micro:          microGeneric,
 	mr:             4,
-	np:             1,
+	np:             func(int) int { return 1 },
 	transpose:      func(_, _ []float32, _, _ int) int { return 0 },
+	copyPanel:      copyPanelGeneric,
 	dot:            dotGeneric,
 	axpy:           axpyGeneric,
 	add:            addGeneric,

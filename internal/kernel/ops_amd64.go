@@ -21,8 +21,9 @@ func avx2() *ops {
 		name:           "avx2",
 		micro:          microAVX2,
 		mr:             6,
-		np:             1,
+		np:             panelsAVX2,
 		transpose:      transposeAVX2,
+		copyPanel:      copyPanelAVX2,
 		dot:            dotAVX2,
 		axpy:           axpyAVX2,
 		add:            addAVX2,
@@ -44,16 +45,27 @@ func avx2() *ops {
 // for memory, and their results then stay the same.
 func avx512() *ops {
 	o := avx2()
-	o.name, o.micro, o.mr, o.np = "avx512", microAVX512, 12, 2
+	o.name, o.micro, o.mr, o.np = "avx512", microAVX512, 12, panelsAVX512
 	return o
 }
 
-type microFunc func(c *float32, ldc int, a *float32, ars, acs int, b *float32, bs, ps, k int, add bool)
+type microFunc func(c *float32, ldc int, a *float32, ars, acs int, b *float32, bs, ps, groups, k int, add bool)
 
-var microsAVX2 = [7]microFunc{1: micro1x16AVX2, micro2x16AVX2, micro3x16AVX2, micro4x16AVX2, micro5x16AVX2, micro6x16AVX2}
+var microsAVX2 = [3][7]microFunc{
+	1: {1: micro1x16AVX2, micro2x16AVX2, micro3x16AVX2, micro4x16AVX2, micro5x16AVX2, micro6x16AVX2},
+	2: {1: micro1x32AVX2, micro2x32AVX2, micro3x32AVX2},
+}
 
-func microAVX2(c []float32, ldc int, a []float32, ars, acs int, b []float32, bs, ps, rows, _, k int, add bool) {
-	microsAVX2[rows](&c[0], ldc, &a[0], ars, acs, &b[0], bs, ps, k, add)
+func microAVX2(c []float32, ldc int, a view, b panels, t tileShape, k int, add bool) {
+	microsAVX2[t.panels][t.rows](&c[0], ldc, &a.data[0], a.rs, a.cs, &b.data[0], b.bs, b.ps, t.groups, k, add)
+}
+
+// Sixteen registers hold six rows of one panel, or three of two.
+func panelsAVX2(m int) int {
+	if m <= 3 {
+		return 2
+	}
+	return 1
 }
 
 var microsAVX512 = [3][13]microFunc{
@@ -67,9 +79,11 @@ var microsAVX512 = [3][13]microFunc{
 	},
 }
 
-func microAVX512(c []float32, ldc int, a []float32, ars, acs int, b []float32, bs, ps, rows, panels, k int, add bool) {
-	microsAVX512[panels][rows](&c[0], ldc, &a[0], ars, acs, &b[0], bs, ps, k, add)
+func microAVX512(c []float32, ldc int, a view, b panels, t tileShape, k int, add bool) {
+	microsAVX512[t.panels][t.rows](&c[0], ldc, &a.data[0], a.rs, a.cs, &b.data[0], b.bs, b.ps, t.groups, k, add)
 }
+
+func panelsAVX512(int) int { return 2 }
 
 func transposeAVX2(dst, src []float32, ld, n int) int {
 	if n >= 8 {
@@ -77,3 +91,5 @@ func transposeAVX2(dst, src []float32, ld, n int) int {
 	}
 	return n / 8 * 8
 }
+
+func copyPanelAVX2(dst, src []float32, ld, n int) { copy16AVX2(&dst[0], &src[0], ld, n) }

@@ -19,8 +19,9 @@ const (
 	maxCols = 2 * panelWidth
 )
 
-// scratch is a pool of edge tiles: *[maxRows*maxCols]float32.
-var scratch = sync.Pool{New: func() any { return new([maxRows * maxCols]float32) }}
+// edges is a pool of tiles for the last columns of C, where a micro-kernel
+// would write too far: *[maxRows*maxCols]float32.
+var edges = sync.Pool{New: func() any { return new([maxRows * maxCols]float32) }}
 
 // aligned returns n zeros that start at a cache line.
 func aligned(n int) []float32 {
@@ -60,56 +61,84 @@ type panels struct {
 	bs, ps int
 }
 
+// tileShape is what a micro-kernel computes in one call: groups·rows rows of
+// panels·16 columns.
+type tileShape struct {
+	groups, rows, panels int
+}
+
+// streamBytes is the size of A up to which B is read in its own order, panel
+// by panel: A then stays in the L2 cache as a whole.
+const streamBytes = 512 << 10
+
 // tile does C (m, n) = A (m, k) · B (k, n), or C += A·B if add, on the calling
 // goroutine. The last panel of B must be filled up to 16 columns; nothing is
 // written beyond column n of C.
 func (o *ops) tile(c []float32, ldc int, a view, b panels, m, n, k int, add bool) {
-	kc := kStep(k)
-	if m <= o.mr { // every element of B is used once: read B in its own order
-		for j := 0; j < n; j += o.np * panelWidth {
-			cols := min(n-j, o.np*panelWidth)
-			for p := 0; p < k; p += kc {
-				bp := panels{b.data[j/panelWidth*b.ps+p*b.bs:], b.bs, b.ps}
-				o.stripe(c[j:], ldc, view{a.data[p*a.cs:], a.rs, a.cs}, bp, m, cols, min(kc, k-p), add || p > 0)
+	step := kStep(k)
+	width := o.np(m) * panelWidth
+	part := func(j, p int) {
+		ap := view{a.data[p*a.cs:], a.rs, a.cs}
+		bp := panels{b.data[j/panelWidth*b.ps+p*b.bs:], b.bs, b.ps}
+		o.stripe(c[j:], ldc, ap, bp, m, min(width, n-j), min(step, k-p), add || p > 0)
+	}
+	if m*k*4 <= streamBytes {
+		for j := 0; j < n; j += width {
+			for p := 0; p < k; p += step {
+				part(j, p)
 			}
 		}
 		return
 	}
-	for p := 0; p < k; p += kc {
-		for j := 0; j < n; j += o.np * panelWidth {
-			cols := min(n-j, o.np*panelWidth)
-			bp := panels{b.data[j/panelWidth*b.ps+p*b.bs:], b.bs, b.ps}
-			o.stripe(c[j:], ldc, view{a.data[p*a.cs:], a.rs, a.cs}, bp, m, cols, min(kc, k-p), add || p > 0)
+	for p := 0; p < k; p += step {
+		for j := 0; j < n; j += width {
+			part(j, p)
 		}
 	}
 }
 
-// stripe is tile for at most np panels and one block of k.
+// stripe is tile for as many columns as micro can do and one block of k. It
+// cuts the rows into groups that are as even as can be.
 func (o *ops) stripe(c []float32, ldc int, a view, b panels, m, n, k int, add bool) {
-	count := ceilDiv(n, panelWidth)
-	groups := ceilDiv(m, o.mr)
-	i := 0
-	for g := range groups {
-		rows := (m - i) / (groups - g) // as even as can be, the larger last
-		ai := a.data[i*a.rs:]
-		if n == count*panelWidth {
-			o.micro(c[i*ldc:], ldc, ai, a.rs, a.cs, b.data, b.bs, b.ps, rows, count, k, add)
-		} else {
-			t := scratch.Get().(*[maxRows * maxCols]float32)
-			o.micro(t[:], maxCols, ai, a.rs, a.cs, b.data, b.bs, b.ps, rows, count, k, false)
-			for r := range rows {
-				dst, src := c[(i+r)*ldc:][:n], t[r*maxCols:][:n]
-				if !add {
-					copy(dst, src)
-					continue
-				}
-				for j, v := range src {
-					dst[j] += v
-				}
+	count := ceilDiv(m, o.mr)
+	rows, more := m/count, m%count
+	t := tileShape{count - more, rows, ceilDiv(n, panelWidth)}
+	run := o.whole
+	if n < t.panels*panelWidth {
+		run = o.edge
+	}
+	run(c, ldc, a, b, t, n, k, add)
+	if more > 0 {
+		done := t.groups * t.rows
+		t.groups, t.rows = more, rows+1
+		run(c[done*ldc:], ldc, view{a.data[done*a.rs:], a.rs, a.cs}, b, t, n, k, add)
+	}
+}
+
+// whole is stripe for groups of the same size and panels within C.
+func (o *ops) whole(c []float32, ldc int, a view, b panels, t tileShape, _, k int, add bool) {
+	o.micro(c, ldc, a, b, t, k, add)
+}
+
+// edge is stripe for groups of the same size and a last panel that only in
+// part, up to column n, belongs to C.
+func (o *ops) edge(c []float32, ldc int, a view, b panels, t tileShape, n, k int, add bool) {
+	buf := edges.Get().(*[maxRows * maxCols]float32)
+	defer edges.Put(buf)
+	one := tileShape{1, t.rows, t.panels}
+	for g := range t.groups {
+		i := g * t.rows
+		o.micro(buf[:], maxCols, view{a.data[i*a.rs:], a.rs, a.cs}, b, one, k, false)
+		for r := range t.rows {
+			dst, src := c[(i+r)*ldc:][:n], buf[r*maxCols:][:n]
+			if !add {
+				copy(dst, src)
+				continue
 			}
-			scratch.Put(t)
+			for j, v := range src {
+				dst[j] += v
+			}
 		}
-		i += rows
 	}
 }
 
@@ -118,10 +147,10 @@ func (o *ops) product(c []float32, ldc int, a view, b panels, m, n, k int, add b
 	if m == 0 || n == 0 {
 		return
 	}
-	rows, cols := grid(m, n, k, o.mr, o.np*panelWidth)
-	nr, nc := ceilDiv(m, rows), ceilDiv(n, cols)
+	rows, cols := o.grid(m, n, k)
+	nr := ceilDiv(m, rows)
 	// Row blocks run fastest, so that the columns of B in use stay cached.
-	Parallel(nr*nc, func(t int) {
+	Parallel(nr*ceilDiv(n, cols), func(t int) {
 		i, j := t%nr*rows, t/nr*cols
 		at := view{a.data[i*a.rs:], a.rs, a.cs}
 		bt := panels{b.data[j/panelWidth*b.ps:], b.bs, b.ps}
@@ -134,13 +163,18 @@ func (o *ops) product(c []float32, ldc int, a view, b panels, m, n, k int, add b
 const serialWork = 1 << 19
 
 // grid returns the size of the tiles into which a product is cut.
-func grid(m, n, k, mr, nr int) (rows, cols int) {
-	rows = split(m, ceilDiv(m, rowBlock), mr)
+func (o *ops) grid(m, n, k int) (rows, cols int) {
+	rows = split(m, ceilDiv(m, rowBlock), o.mr)
 	if m*n*k < serialWork || Threads() == 1 {
 		return rows, n
 	}
 	// Enough tiles that an uneven share costs little, but each wide enough
 	// that the block of A is worth loading.
-	want := ceilDiv(chunksPerThread*Threads(), ceilDiv(m, rows))
-	return rows, split(n, min(want, ceilDiv(n, 2*nr)), nr)
+	width := o.np(m) * panelWidth
+	want := chunksPerThread * Threads()
+	if n <= 2*width { // few columns: cut the rows instead
+		return split(m, min(want, ceilDiv(m, 4*o.mr)), o.mr), n
+	}
+	want = ceilDiv(want, ceilDiv(m, rows))
+	return rows, split(n, min(want, ceilDiv(n, 2*width)), width)
 }

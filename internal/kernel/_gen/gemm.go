@@ -11,9 +11,19 @@ import (
 // unroll is the number of steps of k in a round of the main loop.
 const unroll = 4
 
+// Kernels of few rows wait for B, so they ask for it in advance. The distance
+// is right for packed panels, where steps follow each other.
+const (
+	prefetchRows  = 6
+	prefetchBytes = 64 * 24
+)
+
 func gemm() {
 	for rows := 1; rows <= 6; rows++ {
 		micro(rows, 1, avx2)
+	}
+	for rows := 1; rows <= 3; rows++ {
+		micro(rows, 2, avx2)
 	}
 	for _, panels := range []int{1, 2} {
 		for rows := 1; rows <= 12; rows++ {
@@ -21,6 +31,7 @@ func gemm() {
 		}
 	}
 	transpose()
+	copyPanel()
 }
 
 type isa int
@@ -31,52 +42,93 @@ const (
 )
 
 // micro generates a micro-kernel: C (rows, panels·16) = A (rows, k) · B, all
-// of C in registers. Strides come in elements.
+// of C in registers, for groups of rows that follow each other. Strides come
+// in elements.
 func micro(rows, panels int, set isa) {
 	name := fmt.Sprintf("micro%dx%dAVX2", rows, 16*panels)
 	if set == avx512 {
 		name = fmt.Sprintf("micro%dx%dAVX512", rows, 16*panels)
 	}
-	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, k int, add bool)")
-	Doc(fmt.Sprintf("%s is the micro-kernel for %d rows and %d columns.", name, rows, 16*panels))
+	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)")
+	Doc(fmt.Sprintf("%s is the micro-kernel for groups of %d rows and %d columns.", name, rows, 16*panels))
 	Pragma("noescape")
 
+	t := tile{name: name, rows: rows, set: set, panels: panels}
 	ars, acs, bs := stride("ars"), stride("acs"), stride("bs")
-	// Rows i, i+1, i+2 are reached from one register: base, base + ars,
-	// base + 2·ars.
-	as := []Register{Load(Param("a"), GP64())}
-	if rows > 3 {
+	var ps Register
+	if panels == 2 {
+		ps = stride("ps")
+	}
+	a, c := Load(Param("a"), GP64()), Load(Param("c"), GP64())
+	groups := Load(Param("groups"), GP64())
+
+	Label(name + "_group")
+	as, rowA := t.rowsOf(a, ars)
+	b := Load(Param("b"), GP64())
+	rowB := []Mem{{Base: b}}
+	if panels == 2 {
+		rowB = append(rowB, Mem{Base: b, Index: ps, Scale: 1})
+	}
+	k := Load(Param("k"), GP64())
+	t.zero()
+	t.sum(k, func() {
+		t.step(rowA, rowB)
+		for _, p := range as {
+			ADDQ(acs, p)
+		}
+		ADDQ(bs, b)
+	})
+	t.write(c)
+	next := GP64()
+	IMUL3Q(Imm(uint64(rows)), ars, next)
+	ADDQ(next, a)
+	DECQ(groups)
+	JNE(LabelRef(name + "_group"))
+	VZEROUPPER()
+	RET()
+}
+
+// stride loads a parameter in elements and returns it in bytes.
+func stride(name string) Register {
+	r := Load(Param(name), GP64())
+	SHLQ(Imm(2), r)
+	return r
+}
+
+// tile is C in registers: acc[i][j] holds 8 or 16 columns of row i.
+type tile struct {
+	name   string
+	rows   int
+	panels int
+	set    isa
+	acc    [][]VecVirtual
+}
+
+// rowsOf returns the address of A in each row, and the registers that hold
+// it: rows i, i+1, i+2 are base, base + ars, base + 2·ars.
+func (t *tile) rowsOf(a, ars Register) (as []Register, row func(i int) Mem) {
+	as = []Register{GP64()}
+	MOVQ(a, as[0])
+	if t.rows > 3 {
 		three := GP64()
 		LEAQ(Mem{Base: ars, Index: ars, Scale: 2}, three)
-		for i := 3; i < rows; i += 3 {
+		for i := 3; i < t.rows; i += 3 {
 			next := GP64()
 			LEAQ(Mem{Base: as[len(as)-1], Index: three, Scale: 1}, next)
 			as = append(as, next)
 		}
 	}
-	rowA := func(i int) Mem {
+	return as, func(i int) Mem {
 		if i%3 == 0 {
 			return Mem{Base: as[i/3]}
 		}
 		return Mem{Base: as[i/3], Index: ars, Scale: uint8(i % 3)}
 	}
-	b := Load(Param("b"), GP64())
-	rowB := []Mem{{Base: b}}
-	if panels == 2 {
-		rowB = append(rowB, Mem{Base: b, Index: stride("ps"), Scale: 1})
-	}
-	k := Load(Param("k"), GP64())
+}
 
-	t := tile{rows: rows, set: set}
-	t.zero(panels)
-	step := func() {
-		t.step(rowA, rowB)
-		for _, a := range as {
-			ADDQ(acs, a)
-		}
-		ADDQ(bs, b)
-	}
-	loop, rest, one, done := name+"_loop", name+"_rest", name+"_one", name+"_done"
+// sum generates the loop over k.
+func (t *tile) sum(k Register, step func()) {
+	loop, rest, one, done := t.name+"_loop", t.name+"_rest", t.name+"_one", t.name+"_done"
 	SUBQ(Imm(unroll), k)
 	JLT(LabelRef(rest))
 	Label(loop)
@@ -93,21 +145,6 @@ func micro(rows, panels int, set isa) {
 	DECQ(k)
 	JNE(LabelRef(one))
 	Label(done)
-	t.write(name)
-}
-
-// stride loads a parameter in elements and returns it in bytes.
-func stride(name string) Register {
-	r := Load(Param(name), GP64())
-	SHLQ(Imm(2), r)
-	return r
-}
-
-// tile is C in registers: acc[i][j] holds 8 or 16 columns of row i.
-type tile struct {
-	rows int
-	set  isa
-	acc  [][]VecVirtual
 }
 
 func (t *tile) lanes() int {
@@ -124,10 +161,10 @@ func (t *tile) vec() VecVirtual {
 	return YMM()
 }
 
-func (t *tile) zero(panels int) {
+func (t *tile) zero() {
 	for range t.rows {
 		var row []VecVirtual
-		for range panels * 16 / t.lanes() {
+		for range t.panels * 16 / t.lanes() {
 			v := t.vec()
 			if t.set == avx512 {
 				VPXORD(v, v, v)
@@ -144,6 +181,9 @@ func (t *tile) zero(panels int) {
 func (t *tile) step(rowA func(int) Mem, rowB []Mem) {
 	var bv []VecVirtual
 	for _, m := range rowB {
+		if t.rows <= prefetchRows {
+			PREFETCHT0(m.Offset(prefetchBytes))
+		}
 		for off := 0; off < 16; off += t.lanes() {
 			v := t.vec()
 			VMOVUPS(m.Offset(4*off), v)
@@ -163,34 +203,29 @@ func (t *tile) step(rowA func(int) Mem, rowB []Mem) {
 	}
 }
 
-// write stores the tile, or adds it to memory.
-func (t *tile) write(name string) {
-	c, ldc := Load(Param("c"), GP64()), stride("ldc")
-	add := Load(Param("add"), GP8())
-	store := name + "_store"
-	TESTB(add, add)
-	JEQ(LabelRef(store))
-	p := GP64()
-	MOVQ(c, p)
-	for i, row := range t.acc {
-		for j, acc := range row {
-			VADDPS(Mem{Base: p, Disp: 4 * t.lanes() * j}, acc, acc)
-		}
-		if i+1 < t.rows {
-			ADDQ(ldc, p)
-		}
-	}
-	Label(store)
-	for i, row := range t.acc {
-		for j, acc := range row {
-			VMOVUPS(acc, Mem{Base: c, Disp: 4 * t.lanes() * j})
-		}
-		if i+1 < t.rows {
+// write stores the tile, or adds it to memory, and moves c to the next group.
+func (t *tile) write(c Register) {
+	ldc, add := stride("ldc"), Load(Param("add"), GP8())
+	store, done := t.name+"_store", t.name+"_written"
+	each := func(adding bool) {
+		for _, row := range t.acc {
+			for j, acc := range row {
+				m := Mem{Base: c, Disp: 4 * t.lanes() * j}
+				if adding {
+					VADDPS(m, acc, acc)
+				}
+				VMOVUPS(acc, m)
+			}
 			ADDQ(ldc, c)
 		}
 	}
-	VZEROUPPER()
-	RET()
+	TESTB(add, add)
+	JEQ(LabelRef(store))
+	each(true)
+	JMP(LabelRef(done))
+	Label(store)
+	each(false)
+	Label(done)
 }
 
 // transpose generates the packing of 16 rows of 8·n elements into a panel.
@@ -248,4 +283,25 @@ func transpose8(in []VecVirtual) []VecVirtual {
 		VPERM2F128(Imm(0x31), quad[4+p], quad[p], out[p+4])
 	}
 	return out
+}
+
+// copyPanel generates the packing of 16 columns.
+func copyPanel() {
+	TEXT("copy16AVX2", NOSPLIT, "func(dst *float32, src *float32, ld int, n int)")
+	Doc("copy16AVX2 does dst[p*16+j] = src[p*ld+j] for p < n, j < 16; n > 0.")
+	Pragma("noescape")
+	dst, src, ld := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), stride("ld")
+	n := Load(Param("n"), GP64())
+	lo, hi := YMM(), YMM()
+	Label("copy_loop")
+	VMOVUPS(Mem{Base: src}, lo)
+	VMOVUPS(Mem{Base: src, Disp: 32}, hi)
+	VMOVUPS(lo, Mem{Base: dst})
+	VMOVUPS(hi, Mem{Base: dst, Disp: 32})
+	ADDQ(ld, src)
+	ADDQ(Imm(64), dst)
+	DECQ(n)
+	JNE(LabelRef("copy_loop"))
+	VZEROUPPER()
+	RET()
 }
