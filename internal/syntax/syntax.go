@@ -1,0 +1,134 @@
+// Package syntax reads Python source by its grammar.
+//
+// [Parse] turns a file into a [File]: the functions and classes with their
+// extents ([Definition]), the statements of the module and of class bodies
+// ([Statement]), and the assertions with the expression that a completion
+// model could be asked for ([Site]). All of it is plain Go data in file order;
+// nothing of the parser's own tree is kept.
+//
+// Offsets are in bytes from the beginning of the file, so that
+// source[Start:End] is the text of a thing. Lines are 1-based and end at "\n"
+// alone, as the tokenizer of Python has it; a form feed or a lone "\r" doesn't
+// end one. A byte order mark is part of the first line.
+//
+// A file needn't be correct. The parser recovers after an error; what lies
+// inside a broken stretch is marked as broken rather than left out, so that a
+// caller can count it.
+package syntax
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	sitter "github.com/smacker/go-tree-sitter"
+	"github.com/smacker/go-tree-sitter/python"
+)
+
+// ErrTooLarge is returned for a file of more than [MaxBytes].
+var ErrTooLarge = errors.New("source file is too large to parse")
+
+// MaxBytes is the longest source that [Parse] reads. Longer files are
+// generated, and the parser needs some fifty times their size.
+const MaxBytes = 8 << 20
+
+// File is what a source file contains.
+type File struct {
+	// Definitions are the functions and classes, in the order in which they
+	// begin. Those inside of an unreadable stretch are left out.
+	Definitions []Definition
+	// Statements are those of the module and of class bodies, not those of
+	// functions, in file order.
+	Statements []Statement
+	// Sites are the assertions, in the order in which their targets begin;
+	// where two begin together, the longer one comes first.
+	Sites []Site
+	// Errors counts the stretches that the parser couldn't read.
+	Errors int
+}
+
+// None is the index that stands for no definition: the module itself.
+const None = -1
+
+// Definition is a function or a class.
+type Definition struct {
+	Name  string
+	Class bool // a class rather than a function
+	// Start and End are the extent of the definition from "def", "async" or
+	// "class" on, without its decorators.
+	Start, End int
+	// Line and EndLine are the first and the last line of that extent.
+	Line, EndLine int
+	// DecoratorLine is the line of the first decorator, or Line without one.
+	DecoratorLine int
+	// Parent is the definition around this one, or [None].
+	Parent int
+	// Direct tells that this is a statement of its parent's own body, and not
+	// of an "if" or "try" within.
+	Direct bool
+}
+
+// StatementKind tells apart the statements of a module or class.
+type StatementKind string
+
+// The kinds of statements.
+const (
+	Import     StatementKind = "import"
+	Assignment StatementKind = "assignment" // also annotated and augmented ones
+	Expression StatementKind = "expression"
+	String     StatementKind = "string" // an expression that is a constant string, as docstrings are
+	Defines    StatementKind = "definition"
+	Other      StatementKind = "other" // if, try, for, with, pass and so on
+)
+
+// Statement is a statement of the module or of a class body.
+type Statement struct {
+	Kind          StatementKind
+	Start, End    int
+	Line, EndLine int
+	Parent        int // the class, or [None] for the module
+}
+
+// Flaw says why a [Site] has no usable target.
+type Flaw string
+
+// The flaws of a site.
+const (
+	Broken       Flaw = "syntax error"      // it is in, or contains, what the parser could not read
+	NoComparison Flaw = "no comparison"     // a bare assert of something else
+	NoArgument   Flaw = "missing arguments" // a call without the argument that is the target
+)
+
+// Site is an assertion whose right-hand side can be asked for.
+type Site struct {
+	// Kind is the family: "assert", "self.assertEqual" (and so on),
+	// "pytest.raises", "pytest.approx" or "assert_*".
+	Kind string
+	// Start and End are the extent of the target, valid without a flaw.
+	Start, End int
+	// From is where the assertion itself begins, on line Line.
+	From, Line int
+	// Function and Class are the innermost function and the innermost class
+	// around the assertion, or [None].
+	Function, Class int
+	Flaw            Flaw
+}
+
+// Parse reads Python source. Source that isn't Python gives a file with
+// errors, not an error: only what can't be parsed at all does.
+func Parse(source []byte) (*File, error) {
+	if len(source) > MaxBytes {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(source), MaxBytes)
+	}
+	p := sitter.NewParser()
+	defer p.Close()
+	p.SetLanguage(python.GetLanguage())
+	tree, err := p.ParseCtx(context.Background(), nil, source)
+	if err != nil {
+		return nil, fmt.Errorf("parsing python: %w", err)
+	}
+	defer tree.Close()
+	w := walker{source: source, file: &File{}}
+	w.walk(tree.RootNode())
+	return w.file, nil
+}
