@@ -29,6 +29,7 @@ type Representation struct {
 	Encoder string // id of the encoder and of all its options that change the result
 	Input   string // digest over (path, blob id) of what was read
 	Files   int    // files read
+	LeftOut int    // files that the encoder's limits left out
 	Tokens  int    // tokens read
 	Tensors map[string]Tensor
 }

@@ -143,7 +143,7 @@ func TestThreads(t *testing.T) {
 	m := tiny(t, "llama")
 	b := testBatch(m)
 	kernel.SetThreads(1)
-	defer kernel.SetThreads(0)
+	defer kernel.SetThreads(kernel.Threads())
 	one, err := m.Gradient(context.Background(), b, model.GradientOptions{})
 	if err != nil {
 		t.Fatal(err)

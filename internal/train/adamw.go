@@ -13,8 +13,9 @@ import (
 //	w = w − lr · (m̂ / (sqrt(v̂) + ε) + λ w),  m̂ = m/(1−β1^t), v̂ = v/(1−β2^t)
 type AdamW struct {
 	Beta1, Beta2, Eps float64
-	WeightDecay       float64 // λ, only for parameters with Decay
-	t                 int     // steps taken
+	WeightDecay       float64                       // λ, only for parameters with Decay
+	Rate              func(*hypernet.Param) float64 // factor on the learning rate; nil: 1
+	t                 int                           // steps taken
 	m, v              [][]float32
 }
 
@@ -37,7 +38,10 @@ func (o *AdamW) Step(params []*hypernet.Param, lr float64) {
 	c2 := 1 / (1 - math.Pow(o.Beta2, float64(o.t)))
 	b1, b2 := float32(o.Beta1), float32(o.Beta2)
 	for i, p := range params {
-		decay := 0.0
+		lr, decay := lr, 0.0
+		if o.Rate != nil {
+			lr *= o.Rate(p)
+		}
 		if p.Decay {
 			decay = o.WeightDecay
 		}

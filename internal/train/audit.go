@@ -1,0 +1,201 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sort"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/model"
+)
+
+// Score is the result of one kind of adapter on all tasks of an audit.
+type Score struct {
+	ExactMatch   Estimate `json:"exact_match"`   // share of tasks
+	CrossEntropy Estimate `json:"cross_entropy"` // nats per target token
+}
+
+// Estimate is a mean with its 95 % confidence interval, from a bootstrap over
+// repositories.
+type Estimate struct {
+	Mean float64 `json:"mean"`
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+}
+
+// String gives the mean and the interval.
+func (e Estimate) String() string { return fmt.Sprintf("%.4f [%.4f, %.4f]", e.Mean, e.Low, e.High) }
+
+// Audit compares, on the same tasks, a repository's own adapter with the
+// checkpoint's average adapter and with another repository's. A hypernetwork
+// uses its input only if own beats both.
+type Audit struct {
+	Repositories int    `json:"repositories"`
+	Tasks        int    `json:"tasks"`
+	Base         *Score `json:"base,omitempty"`
+	Own          Score  `json:"own"`
+	Average      Score  `json:"average"`
+	Stranger     Score  `json:"stranger"`
+	// OwnAverage and OwnStranger are paired differences, own minus the other:
+	// a negative cross-entropy and a positive exact match speak for own.
+	OwnAverage  Score `json:"own_minus_average"`
+	OwnStranger Score `json:"own_minus_stranger"`
+}
+
+// tally is the outcome of one repository's tasks under one adapter.
+type tally struct{ tasks, exact, nll, tokens float64 }
+
+// resamples is the number of bootstrap samples.
+const resamples = 2000
+
+// Auditor evaluates heads on repositories.
+type Auditor struct {
+	Base   Gradients
+	Leaves func(token int32) bool
+	// Tokens bounds one pass over the base; 0 means 1,024.
+	Tokens int
+}
+
+// Audit scores every repository under its own adapter, the average adapter and
+// that of the next repository in the list; with withBase also without one.
+func (a *Auditor) Audit(ctx context.Context, head hypernet.Head, repos []*Repository, withBase bool) (*Audit, error) {
+	own, err := ownAdapters(head, repos)
+	if err != nil {
+		return nil, err
+	}
+	average, err := head.Average()
+	if err != nil {
+		return nil, err
+	}
+	choose := map[string]func(i int) *adapter.Adapter{
+		"own":      func(i int) *adapter.Adapter { return own[i] },
+		"average":  func(int) *adapter.Adapter { return average },
+		"stranger": func(i int) *adapter.Adapter { return own[(i+1)%len(own)] },
+	}
+	if withBase {
+		choose["base"] = func(int) *adapter.Adapter { return nil }
+	}
+	tallies := map[string][]tally{}
+	for name, adapterOf := range choose {
+		for i, r := range repos {
+			t, err := a.repository(ctx, r, adapterOf(i))
+			if err != nil {
+				return nil, fmt.Errorf("repository %s: %w", r.Name, err)
+			}
+			tallies[name] = append(tallies[name], t)
+		}
+	}
+	out := &Audit{
+		Repositories: len(repos), Tasks: NumTasks(repos),
+		Own: summarize(tallies["own"], nil), Average: summarize(tallies["average"], nil), Stranger: summarize(tallies["stranger"], nil),
+		OwnAverage: summarize(tallies["own"], tallies["average"]), OwnStranger: summarize(tallies["own"], tallies["stranger"]),
+	}
+	if withBase {
+		base := summarize(tallies["base"], nil)
+		out.Base = &base
+	}
+	return out, nil
+}
+
+// repository scores the windows of one repository.
+func (a *Auditor) repository(ctx context.Context, r *Repository, ad *adapter.Adapter) (t tally, err error) {
+	most := a.Tokens
+	if most == 0 {
+		most = 1024
+	}
+	for at := 0; at < len(r.Windows); {
+		var b model.Batch
+		which := -1
+		if ad != nil {
+			b.Adapters, which = []*adapter.Adapter{ad}, 0
+		}
+		first, rows := at, 0
+		for ; at < len(r.Windows) && (rows == 0 || rows+len(r.Windows[at].Tokens) <= most); at++ {
+			b.Sequences = append(b.Sequences, r.Windows[at].sequence(which))
+			rows += len(r.Windows[at].Tokens)
+		}
+		res, err := a.Base.Score(ctx, b)
+		if err != nil {
+			return t, err
+		}
+		for i := range b.Sequences {
+			t.add(&r.Windows[first+i], b.Sequences[i].Labels, res.NLL[i], res.Argmax[i], a.Leaves)
+		}
+	}
+	return t, nil
+}
+
+// add counts the tasks of one window; labels are in the order of its tasks.
+func (t *tally) add(w *Window, labels []model.Label, nll []float32, best []int32, leaves func(int32) bool) {
+	k := 0
+	for _, s := range w.Tasks {
+		exact := true
+		for i := s.From; i < s.To; i++ {
+			t.nll += float64(nll[k])
+			t.tokens++
+			exact = exact && best[k] == labels[k].Target
+			k++
+		}
+		if s.To < len(w.Tokens) { // the label that leaves the target
+			exact = exact && leaves(best[k])
+			k++
+		}
+		t.tasks++
+		if exact {
+			t.exact++
+		}
+	}
+}
+
+// summarize returns the means over all tasks, with intervals from resampling
+// repositories; with minus, of the paired differences to it.
+func summarize(ts, minus []tally) Score {
+	rng := rand.New(rand.NewPCG(17, 4))
+	mean := func(pick []int, em bool) float64 {
+		var a, b tally
+		for _, i := range pick {
+			a = a.plus(ts[i])
+			if minus != nil {
+				b = b.plus(minus[i])
+			}
+		}
+		if em {
+			return a.exact/a.tasks - ratio(b.exact, b.tasks)
+		}
+		return a.nll/a.tokens - ratio(b.nll, b.tokens)
+	}
+	all := make([]int, len(ts))
+	for i := range all {
+		all[i] = i
+	}
+	em, ce := make([]float64, resamples), make([]float64, resamples)
+	pick := make([]int, len(ts))
+	for i := range resamples {
+		for j := range pick {
+			pick[j] = rng.IntN(len(ts))
+		}
+		em[i], ce[i] = mean(pick, true), mean(pick, false)
+	}
+	return Score{ExactMatch: interval(mean(all, true), em), CrossEntropy: interval(mean(all, false), ce)}
+}
+
+func (t tally) plus(o tally) tally {
+	return tally{t.tasks + o.tasks, t.exact + o.exact, t.nll + o.nll, t.tokens + o.tokens}
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// interval is the central 95 % of the samples around a mean.
+func interval(mean float64, samples []float64) Estimate {
+	sort.Float64s(samples)
+	at := func(q float64) float64 { return samples[int(math.Round(q*float64(len(samples)-1)))] }
+	return Estimate{Mean: mean, Low: at(0.025), High: at(0.975)}
+}
