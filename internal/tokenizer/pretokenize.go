@@ -100,11 +100,9 @@ func scanCased(s string, i int, letters class, digits int) int {
 		}
 	}
 	c, n := classAt(s, i)
-	if c&letters != 0 && (c&letter != 0 || letters == letter) {
+	if c&letters != 0 {
 		return runOf(s, i+n, letters)
 	}
-	// [^\r\n\p{L}\p{N}]? takes this character if letters follow; a mark may also
-	// begin the letters itself, with the same end.
 	var next class
 	var nextLen int
 	if i+n < len(s) {
@@ -113,8 +111,6 @@ func scanCased(s string, i int, letters class, digits int) int {
 	switch {
 	case c&(newline|number) == 0 && next&letters != 0:
 		return runOf(s, i+n+nextLen, letters)
-	case c&letters != 0:
-		return i + n // a single mark
 	case c&number != 0:
 		end := i + n
 		for range digits - 1 {
