@@ -92,3 +92,124 @@ func TestFrozen(t *testing.T) {
 		}
 	})
 }
+
+// TestFrozenPlaces reads x and writes y at the ends of accessible memory.
+func TestFrozenPlaces(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 18))
+	each(t, func(t *testing.T, _ *ops) {
+		for _, p := range places() {
+			for T := 1; T <= 14; T++ {
+				out, in := 19+T, 37-T
+				w := random(r, out*in)
+				f := NewFrozen(w, out, in)
+				x, okX := p.make(t, T*in)
+				y, okY := p.make(t, T*out)
+				fill(r, x)
+				want, bound := product64(make([]float32, T*out), x, in, 1, w, 1, in, T, out, in)
+				f.Forward(y, x, T)
+				compare(t, "Forward at "+p.name, y, want, bound)
+				clear(x)
+				want, bound = product64(x, y, out, 1, w, in, 1, T, in, out)
+				f.Backward(x, y, T)
+				compare(t, "Backward at "+p.name, x, want, bound)
+				if !okX() || !okY() {
+					t.Fatalf("at %s with %d rows: wrote outside", p.name, T)
+				}
+			}
+		}
+	})
+}
+
+// TestDeterminism wants the same bits from any number of threads, and for a
+// row whatever the other rows are.
+func TestDeterminism(t *testing.T) {
+	defer SetThreads(0)
+	r := rand.New(rand.NewPCG(19, 20))
+	const T, out, in = 403, 176, 331
+	f := NewFrozen(random(r, out*in), out, in)
+	x, dy := random(r, T*in), random(r, T*out)
+	each(t, func(t *testing.T, _ *ops) {
+		var y, dx, c []float32
+		for threads := 1; threads <= 5; threads++ {
+			SetThreads(threads)
+			y2, dx2, c2 := make([]float32, T*out), make([]float32, T*in), make([]float32, out*in)
+			f.Forward(y2, x, T)
+			f.Backward(dx2, dy, T)
+			Gemm(true, false, out, in, T, 0.5, dy, out, x, in, 0, c2, in)
+			if threads == 1 {
+				y, dx, c = y2, dx2, c2
+				continue
+			}
+			same(t, "Forward on more threads", y2, y)
+			same(t, "Backward on more threads", dx2, dx)
+			same(t, "Gemm on more threads", c2, c)
+		}
+		for _, n := range []int{1, 2, 3, 5, 8, 13, 100} {
+			y2, dx2 := make([]float32, n*out), make([]float32, n*in)
+			const at = 7
+			f.Forward(y2, x[at*in:][:n*in], n)
+			same(t, "Forward of fewer rows", y2, y[at*out:][:n*out])
+			f.Backward(dx2, dy[at*out:][:n*out], n)
+			same(t, "Backward of fewer rows", dx2, dx[at*in:][:n*in])
+		}
+	})
+}
+
+func same(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Fatalf("%s: element %d is %g, want %g", what, i, got[i], want[i])
+		}
+	}
+}
+
+// TestFrozenNonFinite: NaN and infinity reach their row, or column, and no
+// other; the filling of the last panel stays out of it.
+func TestFrozenNonFinite(t *testing.T) {
+	inf := float32(math.Inf(1))
+	each(t, func(t *testing.T, _ *ops) {
+		for _, bad := range []float32{inf, -inf, float32(math.NaN())} {
+			const T, out, in = 9, 21, 35
+			w, x := make([]float32, out*in), make([]float32, T*in)
+			for i := range w {
+				w[i] = 1
+			}
+			for i := range x {
+				x[i] = 1
+			}
+			x[4*in+33] = bad
+			w[20*in+2] = 2 * bad
+			y := make([]float32, T*out)
+			NewFrozen(w, out, in).Forward(y, x, T)
+			for i, v := range y {
+				finite := !math.IsInf(float64(v), 0) && v == v
+				if want := i/out != 4 && i%out != 20; finite != want {
+					t.Fatalf("with %g: element (%d, %d) is %g", bad, i/out, i%out, v)
+				}
+			}
+		}
+	})
+}
+
+// TestFrozenRows: rows are asked for in order, each with a slice of its own.
+func TestFrozenRows(t *testing.T) {
+	next := 0
+	f := NewFrozenRows(37, 5, func(dst []float32, i int) {
+		if i != next || len(dst) != 5 || cap(dst) != 5 {
+			t.Errorf("row(%d) with %d elements of %d, want row %d", i, len(dst), cap(dst), next)
+		}
+		next++
+		for k := range dst {
+			dst[k] = float32(10*i + k)
+		}
+	})
+	if next != 37 || f.Out() != 37 || f.In() != 5 {
+		t.Fatalf("%d rows of a matrix (%d, %d), want 37 of (37, 5)", next, f.Out(), f.In())
+	}
+	row := make([]float32, 5)
+	f.Row(row, 36)
+	if row[4] != 364 {
+		t.Errorf("element (36, 4) is %g, want 364", row[4])
+	}
+}

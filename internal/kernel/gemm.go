@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// packLimit bounds the copy of B that Gemm makes at a time, in elements.
-const packLimit = 4 << 20
+// packLimit bounds the copy of B that Gemm makes at a time, in elements. Only
+// a test changes it.
+var packLimit = 4 << 20
 
 // unpackedRows is the number of rows up to which a product reads B as it is:
 // it would not use a packing often enough.

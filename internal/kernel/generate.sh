@@ -19,7 +19,10 @@ for part in gemm vector; do
 		mv "$f.tmp" "$f"
 	done
 done
-if [ "$out" != "$here" ]; then
+if [ "$out" = "$here" ]; then
+	# For the test that compares without a network.
+	sha256sum _gen/*.go _gen/go.mod _gen/go.sum *_amd64.s *_stubs_amd64.go >_gen/SHA256SUMS
+else
 	for f in "$out"/*; do
 		diff -u "$here/$(basename "$f")" "$f"
 	done

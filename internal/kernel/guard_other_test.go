@@ -1,0 +1,5 @@
+//go:build !unix
+
+package kernel
+
+func pagePlaces() []place { return nil }
