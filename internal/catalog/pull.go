@@ -132,7 +132,7 @@ func Pull(ctx context.Context, m Model, opt Options) (string, error) {
 		opt.notice("%s is damaged and will be replaced", modelPath(m))
 	}
 	var errs []error
-	for _, s := range sources {
+	for i, s := range sources {
 		path, err := m.get(ctx, s, opt)
 		if err == nil {
 			return path, nil
@@ -140,7 +140,11 @@ func Pull(ctx context.Context, m Model, opt Options) (string, error) {
 		if ctx.Err() != nil {
 			return "", fmt.Errorf("pulling %s: %w", m.Name, ctx.Err())
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", s, err))
+		err = fmt.Errorf("%s: %w", s, err)
+		errs = append(errs, err)
+		if i+1 < len(sources) {
+			opt.notice("%v; trying %s", err, sources[i+1])
+		}
 	}
 	if len(errs) == 1 {
 		return "", fmt.Errorf("pulling %s: %w", m.Name, errs[0])
