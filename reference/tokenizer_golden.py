@@ -14,10 +14,12 @@ Files, all gzip:
                         the GGUF metadata
     golden.jsonl.gz     one line each: {"text": ..., "NAME": [ids], "NAME_special":
                         [ids with special tokens recognised, if different],
-                        "qwen2_nfc": [ids after NFC, if different]}
+                        "qwen2_nfc": [ids after NFC, if different],
+                        "pieces": {PRE: [length in bytes of each piece]}}
 
 NAME is the pre-tokenizer: smollm or qwen2. The lines are generated, always
-the same ones.
+the same ones. "pieces" is how other pre-tokenizers split the lines of at most
+300 characters: the expressions of llama.cpp, run by Oniguruma.
 """
 
 import argparse
@@ -34,6 +36,21 @@ from tokenizer_lines import lines
 QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
+CONTRACTION = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
+SPLITS = {
+    "gpt-2": [GPT2],
+    "default": [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
+    "llama-bpe": [
+        CONTRACTION
+        + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ],
+    "qwen35": [
+        CONTRACTION
+        + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ],
+}
 
 
 def pre_tokenizer(name):
@@ -125,9 +142,19 @@ def main():
     parser.add_argument("out", type=pathlib.Path, help="folder to write to")
     args = parser.parse_args()
 
+    splits = {
+        name: pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(e), behavior="isolated") for e in expressions])
+        for name, expressions in SPLITS.items()
+    }
     vocabularies = [Vocabulary(args.smollm2), Vocabulary(args.qwen2)]
     specials = [t for v in vocabularies for t, typ in zip(v.tokens, v.types) if typ in (3, 4)]
     golden = [{"text": text} for text in lines(random.Random(2606), specials)]
+    for row in golden:
+        if len(row["text"]) <= 300:
+            row["pieces"] = {
+                name: [len(piece.encode()) for piece, _ in split.pre_tokenize_str(row["text"])]
+                for name, split in splits.items()
+            }
     for v in vocabularies:
         plain, special, nfc = v.tokenizer(), v.tokenizer(special=True), v.tokenizer(nfc=True)
         for row in golden:

@@ -1,19 +1,19 @@
 package tokenizer
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // The GPT-2 byte alphabet gives each byte a printable character: those of
 // Latin-1 that are printable stand for themselves, the other 68 bytes, in
 // order, are U+0100 and up.
 var (
 	byteToRune [256]rune
-	runeToByte = make(map[rune]byte, 256)
+	runeToByte [0x100 + 68]int16 // -1 for characters that are not in the alphabet
 )
 
 func init() {
+	for r := range runeToByte {
+		runeToByte[r] = -1
+	}
 	next := rune(0x100)
 	for b := range rune(256) {
 		r := b
@@ -22,7 +22,7 @@ func init() {
 			next++
 		}
 		byteToRune[b] = r
-		runeToByte[r] = byte(b)
+		runeToByte[r] = int16(b)
 	}
 }
 
@@ -38,17 +38,15 @@ func appendAlphabet(dst []byte, s string) []byte {
 	return dst
 }
 
-// fromAlphabet is the inverse of toAlphabet. Characters that are not in the
-// alphabet stay as they are.
-func fromAlphabet(s string) string {
-	var b strings.Builder
-	b.Grow(len(s))
+// appendBytes appends what a text in the byte alphabet spells: the inverse of
+// appendAlphabet. Characters that are not in the alphabet stay as they are.
+func appendBytes(dst []byte, s string) []byte {
 	for _, r := range s {
-		if c, ok := runeToByte[r]; ok {
-			b.WriteByte(c)
+		if r < rune(len(runeToByte)) && runeToByte[r] >= 0 {
+			dst = append(dst, byte(runeToByte[r]))
 		} else {
-			b.WriteRune(r)
+			dst = utf8.AppendRune(dst, r)
 		}
 	}
-	return b.String()
+	return dst
 }

@@ -32,8 +32,9 @@ type goldenLine struct {
 	Smollm        []int32
 	SmollmSpecial []int32 `json:"smollm_special"`
 	Qwen2         []int32
-	Qwen2Special  []int32 `json:"qwen2_special"`
-	Qwen2NFC      []int32 `json:"qwen2_nfc"`
+	Qwen2Special  []int32          `json:"qwen2_special"`
+	Qwen2NFC      []int32          `json:"qwen2_nfc"`
+	Pieces        map[string][]int // length in bytes of the pieces, by pre-tokenizer
 }
 
 func openGzip(t testing.TB, name string) io.Reader {
@@ -149,5 +150,36 @@ func TestGolden(t *testing.T) {
 				t.Errorf("%d of %d lines differ", differ, len(lines))
 			}
 		})
+	}
+}
+
+// cuts returns the length of each piece of a text.
+func cuts(text string, passes []scanner) []int {
+	if len(passes) == 0 {
+		return []int{len(text)}
+	}
+	var lengths []int
+	for text != "" {
+		n := passes[0](text, 0)
+		lengths = append(lengths, cuts(text[:n], passes[1:])...)
+		text = text[n:]
+	}
+	return lengths
+}
+
+func TestGoldenPieces(t *testing.T) {
+	compared := map[string]int{}
+	for _, l := range goldenLines(t) {
+		for name, want := range l.Pieces {
+			compared[name]++
+			if got := cuts(l.Text, pretokenizers[name].passes); !slices.Equal(got, want) {
+				t.Errorf("%s: %q:\ngot  %v\nwant %v", name, l.Text, got, want)
+			}
+		}
+	}
+	for _, name := range []string{"gpt-2", "default", "llama-bpe", "qwen35"} {
+		if compared[name] < 1000 {
+			t.Errorf("%s: %d lines, want at least 1000", name, compared[name])
+		}
 	}
 }

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -56,6 +57,7 @@ func (m *mergeTable) find(left, right int32) *mergeEntry {
 func (t *Tokenizer) setMerges(merges []string) (fromMerge []bool, err error) {
 	t.merges = newMergeTable(len(merges))
 	fromMerge = make([]bool, len(t.types))
+	var joined []byte
 	for rank, merge := range merges {
 		// A token may begin with a space, hence not the first byte.
 		cut := -1
@@ -65,21 +67,20 @@ func (t *Tokenizer) setMerges(merges []string) (fromMerge []bool, err error) {
 		if cut < 1 || cut+1 == len(merge) {
 			return nil, fmt.Errorf("merge %d (%q) is not a pair: want two tokens with a space between them", rank, merge)
 		}
-		var ids [3]int32
-		for i, text := range []string{merge[:cut], merge[cut+1:], merge[:cut] + merge[cut+1:]} {
-			id, ok := t.vocab[text]
-			if !ok {
-				return nil, fmt.Errorf("merge %d (%q): %q is not in the vocabulary", rank, merge, text)
-			}
-			ids[i] = id
+		joined = append(append(joined[:0], merge[:cut]...), merge[cut+1:]...)
+		left, ok1 := t.vocab[merge[:cut]]
+		right, ok2 := t.vocab[merge[cut+1:]]
+		both, ok3 := t.vocab[string(joined)]
+		if !ok1 || !ok2 || !ok3 {
+			return nil, fmt.Errorf("merge %d (%q): want %q, %q and %q in the vocabulary, not all of them are", rank, merge, merge[:cut], merge[cut+1:], joined)
 		}
-		if typ := t.types[ids[2]]; typ == Control || typ == Unknown {
+		fromMerge[both] = true
+		if typ := t.types[both]; typ == Control || typ == Unknown {
 			continue
 		}
-		if e := t.merges.find(ids[0], ids[1]); e.rank == noRank {
-			*e = mergeEntry{pairOf(ids[0], ids[1]), int32(rank), ids[2]}
+		if e := t.merges.find(left, right); e.rank == noRank {
+			*e = mergeEntry{pairOf(left, right), int32(rank), both}
 		}
-		fromMerge[ids[2]] = true
 	}
 	return fromMerge, nil
 }
@@ -217,7 +218,7 @@ func (t *Tokenizer) mergeLong(dst []int32, piece string) []int32 {
 
 // load makes a list of single bytes and the heap of their pairs.
 func (w *scratch) load(t *Tokenizer, piece string) {
-	w.symbols, w.heap = w.symbols[:0], w.heap[:0]
+	w.symbols, w.heap = slices.Grow(w.symbols[:0], len(piece)), slices.Grow(w.heap[:0], len(piece))
 	for i := range len(piece) {
 		w.symbols = append(w.symbols, symbol{id: t.byteID[piece[i]], prev: int32(i - 1), next: int32(i + 1)})
 	}

@@ -1,7 +1,6 @@
 package tokenizer
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -28,7 +27,7 @@ var (
 // A token with such a text is made a control token even if its type says
 // otherwise, since some files are wrong there; but not when merges lead to
 // it, for then it is text ("</s>" closes an element of HTML).
-func (t *Tokenizer) findSpecial(fromMerge []bool) {
+func (t *Tokenizer) findSpecial(tokens []string, fromMerge []bool) {
 	find := func(text string) int32 {
 		id, ok := t.vocab[text]
 		if !ok || (t.types[id] != Control && fromMerge[id]) {
@@ -62,7 +61,7 @@ func (t *Tokenizer) findSpecial(fromMerge []bool) {
 			t.eog[id] = true
 		}
 	}
-	t.special = newSpecialMatcher(t.vocab, t.types)
+	t.special = newSpecialMatcher(tokens, t.types)
 }
 
 // IsEOG reports whether a token ends the generation: end of sequence, turn or
@@ -95,17 +94,15 @@ type specialToken struct {
 	id   int32
 }
 
-func newSpecialMatcher(vocab map[string]int32, types []int32) specialMatcher {
+func newSpecialMatcher(tokens []string, types []int32) specialMatcher {
 	var m specialMatcher
-	for text, id := range vocab {
+	for id, text := range tokens {
 		if isSpecial(types[id]) {
-			m.byFirst[text[0]] = append(m.byFirst[text[0]], specialToken{text, id})
+			m.byFirst[text[0]] = append(m.byFirst[text[0]], specialToken{text, int32(id)})
 		}
 	}
-	for _, tokens := range m.byFirst {
-		slices.SortFunc(tokens, func(a, b specialToken) int {
-			return cmp.Or(len(b.text)-len(a.text), strings.Compare(a.text, b.text))
-		})
+	for _, t := range m.byFirst {
+		slices.SortFunc(t, func(a, b specialToken) int { return len(b.text) - len(a.text) })
 	}
 	return m
 }

@@ -54,7 +54,8 @@ type Spec struct {
 
 	// NFC composes ordinary text before it is split, as transformers does for
 	// Qwen2. llama.cpp does not, and neither does a Tokenizer by default:
-	// then text decodes to what was encoded.
+	// then text decodes to what was encoded. (Runs of more than 30 combining
+	// marks differ from transformers: package norm breaks them up.)
 	NFC bool
 }
 
@@ -98,7 +99,7 @@ func New(spec Spec) (*Tokenizer, error) {
 	if spec.AddBOS && spec.BOS < 0 {
 		return nil, fmt.Errorf("prompts shall begin with the BOS token, but there is none")
 	}
-	t.findSpecial(fromMerge)
+	t.findSpecial(spec.Tokens, fromMerge)
 	t.setBytes(spec.Tokens)
 	return t, nil
 }
@@ -158,15 +159,25 @@ func (t *Tokenizer) setBytes(tokens []string) {
 	for i := range t.byteID {
 		t.byteID[i] = -1
 	}
+	// One string holds all of them: fewer and denser than one for each.
+	var all []byte
+	ends := make([]int, len(tokens))
 	for id, text := range tokens {
-		switch t.types[id] {
-		case Normal:
-			t.bytes[id] = fromAlphabet(text)
-			if b := t.bytes[id]; len(b) == 1 && toAlphabet(b) == text {
-				t.byteID[b[0]] = int32(id)
-			}
-		case Control, UserDefined, Unknown:
-			t.bytes[id] = text
+		switch typ := t.types[id]; {
+		case typ == Normal:
+			all = appendBytes(all, text)
+		case isSpecial(typ):
+			all = append(all, text...)
+		}
+		ends[id] = len(all)
+	}
+	joined, start := string(all), 0
+	for id, end := range ends {
+		b := joined[start:end]
+		start = end
+		t.bytes[id] = b
+		if t.types[id] == Normal && len(b) == 1 && toAlphabet(b) == tokens[id] {
+			t.byteID[b[0]] = int32(id)
 		}
 	}
 }

@@ -5,7 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// class is a set of the character classes that pre-tokenizers ask for.
+// class is a set of the character classes that pre-tokenizers ask for. They
+// are those of package unicode, and so of its Unicode version: the regular
+// expression engines of other programs may know later characters, and agree on
+// all others.
 type class uint8
 
 const (
