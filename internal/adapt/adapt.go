@@ -1,0 +1,131 @@
+// Package adapt is the main job: a repository becomes an adapter.
+//
+// [Run] opens the repository, lists its source files at a commit, encodes them
+// with the encoder that the checkpoint was trained with, and lets the
+// checkpoint's hypernetwork generate the adapter. Nothing is trained.
+package adapt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/model"
+	"github.com/code2lora/code2lora/internal/tokenizer"
+)
+
+// Job says which repository to adapt to, and with what.
+type Job struct {
+	Repository string // path, bare repository, URL, source tree or archive
+	Name       string // replaces the name found there
+	Ref        string // empty: HEAD
+	Filter     gitrepo.Filter
+	Network    bool      // a URL may be cloned
+	Git        io.Writer // receives what git says while it clones; may be nil
+
+	Checkpoint       *hypernet.Checkpoint
+	CheckpointSHA256 string
+	Model            *model.Model
+	Tokenizer        *tokenizer.Tokenizer
+	Cache            encoder.Cache
+	Tool             string // program and version, for the provenance
+}
+
+// Report tells what was read and what came out.
+type Report struct {
+	Repository   string                 `json:"repository"`
+	Commit       string                 `json:"commit,omitempty"`
+	Files        int                    `json:"files"`
+	LeftOut      int                    `json:"left_out"` // by the limits of the checkpoint's encoder
+	Tokens       int                    `json:"tokens"`
+	Skipped      map[gitrepo.Reason]int `json:"skipped"` // files that are no source, by reason
+	Conditioning Conditioning           `json:"conditioning"`
+	Seconds      map[string]float64     `json:"seconds"` // per stage
+}
+
+// Conditioning compares the generated adapter with the checkpoint's average
+// adapter, over all adapted layers. A distance near 0 means that the
+// hypernetwork ignored the repository.
+type Conditioning struct {
+	Distance float64 `json:"distance"` // ‖ΔW − ΔW̄‖ / ‖ΔW̄‖
+	Cosine   float64 `json:"cosine"`
+}
+
+// Inactive is the distance below which the adapter counts as the average one.
+const Inactive = 0.01
+
+// ErrNoSource is returned for a repository without a file to read.
+var ErrNoSource = errors.New("no source files")
+
+// Run does a job. report may be nil.
+func Run(ctx context.Context, j Job, report func(encoder.Progress)) (*adapter.Adapter, *Report, error) {
+	r := &Report{Seconds: map[string]float64{}}
+	began := time.Now()
+	lap := func(stage string) {
+		r.Seconds[stage] = time.Since(began).Seconds()
+		began = time.Now()
+	}
+	opt, err := encoder.ParseID(j.Checkpoint.Encoder)
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint %s: %w", j.Checkpoint.Name, err)
+	}
+	enc, err := encoder.New(opt, j.Model, j.Tokenizer, j.Cache)
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint %s: %w", j.Checkpoint.Name, err)
+	}
+	repo, err := gitrepo.Open(ctx, j.Repository, gitrepo.Options{AllowNetwork: j.Network, Name: j.Name, Progress: j.Git})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer repo.Close()
+	filter := j.Filter
+	filter.SkipTests = filter.SkipTests || !opt.Tests
+	snap, err := repo.Snapshot(ctx, j.Ref, filter)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Repository, r.Commit = repo.Name(), snap.Commit
+	lap("read")
+	if len(snap.Files) == 0 {
+		return nil, nil, fmt.Errorf("%s: %w: none of its files is Python source outside of tests (%s)",
+			j.Repository, ErrNoSource, describe(snap.Counts()))
+	}
+	rep, err := enc.Encode(ctx, encoder.FromSnapshot(snap), report)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", j.Repository, err)
+	}
+	lap("encode")
+	r.Files, r.LeftOut, r.Tokens, r.Skipped = rep.Files, rep.LeftOut, rep.Tokens, snap.Counts()
+	a, err := j.Checkpoint.Generate(rep)
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint %s: %w", j.Checkpoint.Name, err)
+	}
+	p := &a.Provenance
+	p.Repository, p.Commit, p.CheckpointSHA256, p.Tool = r.Repository, r.Commit, j.CheckpointSHA256, j.Tool
+	average, err := j.Checkpoint.AverageAdapter()
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Conditioning = Conditioning{Distance: adapter.Distance(a, average), Cosine: adapter.Cosine(a, average)}
+	p.MeanDistance = &r.Conditioning.Distance
+	lap("generate")
+	return a, r, nil
+}
+
+// describe lists why files were left out.
+func describe(counts map[gitrepo.Reason]int) string {
+	if len(counts) == 0 {
+		return "it has no files"
+	}
+	s := ""
+	for reason, n := range counts {
+		s += fmt.Sprintf(", %d %s", n, reason)
+	}
+	return "left out: " + s[2:]
+}

@@ -1,0 +1,34 @@
+package encoder
+
+import (
+	"context"
+
+	"github.com/code2lora/code2lora/internal/gitrepo"
+)
+
+// FromSnapshot makes a [Source] of a snapshot.
+func FromSnapshot(s *gitrepo.Snapshot) Source { return snapshot{s} }
+
+type snapshot struct{ *gitrepo.Snapshot }
+
+func (s snapshot) Blobs() []Blob {
+	blobs := make([]Blob, len(s.Files))
+	for i, f := range s.Files {
+		blobs[i] = Blob{Path: f.Path, ID: f.BlobID, Size: f.Size}
+	}
+	return blobs
+}
+
+func (s snapshot) Each(ctx context.Context, blobs []Blob, f func(Blob, []byte) error) error {
+	byPath := make(map[string]gitrepo.File, len(s.Files))
+	for _, file := range s.Files {
+		byPath[file.Path] = file
+	}
+	files := make([]gitrepo.File, len(blobs))
+	for i, b := range blobs {
+		files[i] = byPath[b.Path]
+	}
+	return s.Snapshot.Each(ctx, files, func(file gitrepo.File, content []byte) error {
+		return f(Blob{Path: file.Path, ID: file.BlobID, Size: file.Size}, content)
+	})
+}

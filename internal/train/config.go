@@ -1,0 +1,161 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/code2lora/code2lora/internal/dataset"
+	"github.com/code2lora/code2lora/internal/encoder"
+)
+
+// Config is a training configuration: the YAML file given to the command.
+type Config struct {
+	Name string `yaml:"name"`
+	Base string `yaml:"base"` // name in the catalogue, or a GGUF file
+	// Repositories is a table of name, split and commit, see [ReadRepositories];
+	// a relative path starts at the configuration's folder.
+	Repositories string          `yaml:"repositories"`
+	Data         DataOptions     `yaml:"data"`
+	Encoder      encoder.Options `yaml:"encoder"`
+	Head         HeadOptions     `yaml:"head"`
+	Train        Options         `yaml:"train"`
+
+	path   string
+	digest string
+}
+
+// DataOptions say which tasks are mined.
+type DataOptions struct {
+	WindowTokens    int `yaml:"window_tokens"`    // longest window of a test file
+	TrainTasks      int `yaml:"train_tasks"`      // per training repository, at most
+	ValidationTasks int `yaml:"validation_tasks"` // per validation repository, at most
+	// ValidationRepositories bounds the repositories validated on; 0: all.
+	ValidationRepositories int `yaml:"validation_repositories"`
+}
+
+// HeadOptions choose a hypernetwork head; the options are those of its kind,
+// see package hypernet.
+type HeadOptions struct {
+	Kind    string         `yaml:"kind"`
+	Options map[string]any `yaml:"options"`
+}
+
+// ReadConfig reads a configuration. Fields that it does not give keep their
+// defaults; fields that do not exist are errors.
+func ReadConfig(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var kind struct {
+		Encoder struct {
+			Kind string `yaml:"kind"`
+		} `yaml:"encoder"`
+	}
+	if err := yaml.Unmarshal(data, &kind); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	c := &Config{
+		Name:    strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)),
+		Data:    DataOptions{WindowTokens: 384, TrainTasks: 200, ValidationTasks: 40},
+		Encoder: encoder.DefaultOptions(kind.Encoder.Kind),
+		Head:    HeadOptions{Kind: "factored"},
+		Train:   DefaultOptions(),
+	}
+	d := yaml.NewDecoder(strings.NewReader(string(data)))
+	d.KnownFields(true)
+	if err := d.Decode(c); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	sum := sha256.Sum256(data)
+	c.path, c.digest = path, hex.EncodeToString(sum[:])
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Name == "" || c.Name != filepath.Base(c.Name) || c.Name[0] == '.' {
+		errs = append(errs, fmt.Errorf("name %q: want a plain file name", c.Name))
+	}
+	if c.Base == "" {
+		errs = append(errs, errors.New("base is missing: want a name of the catalogue or a GGUF file"))
+	}
+	if c.Repositories == "" {
+		errs = append(errs, errors.New("repositories is missing: want a table of name, split and commit"))
+	}
+	if c.Data.WindowTokens < 16 {
+		errs = append(errs, fmt.Errorf("data.window_tokens %d: want at least 16", c.Data.WindowTokens))
+	}
+	if c.Data.TrainTasks < 1 || c.Data.ValidationTasks < 1 || c.Data.ValidationRepositories < 0 {
+		errs = append(errs, errors.New("data: numbers of tasks must be at least 1, of repositories at least 0"))
+	}
+	if err := c.Encoder.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("encoder: %w", err))
+	}
+	if err := c.Train.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("train: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// Digest is the SHA-256 of the configuration file.
+func (c *Config) Digest() string { return c.digest }
+
+// Dir is the folder of the run: beside the configuration, with its name.
+func (c *Config) Dir() string { return filepath.Join(filepath.Dir(c.path), c.Name) }
+
+// RepositoriesPath is where the table of repositories lies.
+func (c *Config) RepositoriesPath() string {
+	if filepath.IsAbs(c.Repositories) {
+		return c.Repositories
+	}
+	return filepath.Join(filepath.Dir(c.path), c.Repositories)
+}
+
+// Listed is one line of the table of repositories.
+type Listed struct {
+	Name   string // owner/name
+	Split  dataset.Split
+	Commit string
+}
+
+// ReadRepositories reads a table of repositories: tab-separated name, split,
+// commit and anything else; lines that start with # are comments. A split that
+// is not the one the split rule gives is an error, so that a test repository
+// cannot be relabelled.
+func ReadRepositories(path string) ([]Listed, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var list []Listed
+	for i, line := range strings.Split(string(data), "\n") {
+		line = strings.TrimRight(line, "\r")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		f := strings.Split(line, "\t")
+		if len(f) < 3 {
+			return nil, fmt.Errorf("%s line %d: want name, split and commit, separated by tabs", path, i+1)
+		}
+		split := dataset.SplitOf(f[0])
+		if f[1] != string(split) {
+			return nil, fmt.Errorf("%s line %d: %s is listed as %q, but the split rule makes it %q", path, i+1, f[0], f[1], split)
+		}
+		list = append(list, Listed{f[0], split, f[2]})
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s lists no repositories", path)
+	}
+	return list, nil
+}

@@ -1,0 +1,100 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/code2lora/code2lora/internal/hypernet"
+)
+
+// Names of the files in a run's folder; see the package comment.
+const (
+	CheckpointFile = "checkpoint.safetensors"
+	stateFile      = "state.safetensors"
+)
+
+// Do trains until the last epoch has ended, the patience runs out or ctx ends.
+// dir is the run's folder; its state, if there is one, is continued. best is
+// called with each validation that is the best so far, to store the head.
+//
+// When ctx ends, the state after the last whole step is saved and the error is
+// that of ctx.
+func (r *Run) Do(ctx context.Context, dir string, best func(Progress) error, report func(Progress)) error {
+	if err := r.start(); err != nil {
+		return err
+	}
+	state := filepath.Join(dir, stateFile)
+	if err := r.load(state); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("resuming %s: %w", dir, err)
+	}
+	log, err := openMetrics(filepath.Join(dir, metricsFile), r.state.Step)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	steps := r.steps()
+	saved := r.state
+	for r.state.Step < steps && !r.state.Stopped {
+		p, err := r.step(ctx, steps)
+		if err == nil {
+			err = log.add(p)
+		}
+		if err != nil {
+			if ctx.Err() != nil && r.state.Step > saved.Step {
+				err = errors.Join(ctx.Err(), r.save(state))
+			}
+			return err
+		}
+		report(p)
+		if r.state.Step%r.Options.ValidateEvery == 0 || r.state.Step == steps {
+			if err := r.validate(ctx, p, log, best, report); err != nil {
+				// Resume before this step: the validation belongs to it.
+				return err
+			}
+		}
+		if r.state.Step%r.Options.SaveEvery == 0 || r.state.Step == steps || r.state.Stopped {
+			if err := r.save(state); err != nil {
+				return err
+			}
+			saved = r.state
+		}
+	}
+	return nil
+}
+
+// validate audits the head and keeps account of the best.
+func (r *Run) validate(ctx context.Context, p Progress, log *metrics, best func(Progress) error, report func(Progress)) error {
+	began := time.Now()
+	auditor := Auditor{Base: r.Base, Leaves: r.Leaves}
+	audit, err := auditor.Audit(ctx, r.Head, r.Validation, false)
+	if err != nil {
+		return fmt.Errorf("validation after step %d: %w", p.Step, err)
+	}
+	p.Validation, p.Tokens = audit, 0
+	p.PerSecond = float64(audit.Tasks) / time.Since(began).Seconds()
+	if loss := audit.Own.CrossEntropy.Mean; r.state.BestLoss == 0 || loss < r.state.BestLoss {
+		r.state.BestLoss, r.state.BestStep, r.state.Waited = loss, p.Step, 0
+		p.Best = true
+		if err := best(p); err != nil {
+			return err
+		}
+	} else {
+		r.state.Waited++
+		r.state.Stopped = r.Options.Patience > 0 && r.state.Waited >= r.Options.Patience
+	}
+	if err := log.add(p); err != nil {
+		return err
+	}
+	report(p)
+	return nil
+}
+
+// Checkpoint describes the head as it is now.
+func (r *Run) Checkpoint(info hypernet.Info) *hypernet.Checkpoint {
+	info.Repositories, info.Tasks, info.Step = len(r.Train), NumTasks(r.Train), r.state.Step
+	return &hypernet.Checkpoint{Info: info, Head: r.Head}
+}
