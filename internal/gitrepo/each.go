@@ -77,7 +77,7 @@ func (s *Snapshot) blobs(ctx context.Context, files []File, fn func(File, []byte
 func readBlob(r *bufio.Reader, f File) ([]byte, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
-		return nil, noEOF(err)
+		return nil, outputEnded(err)
 	}
 	fields := strings.Fields(line)
 	if len(fields) == 2 && fields[1] == "missing" {
@@ -92,7 +92,7 @@ func readBlob(r *bufio.Reader, f File) ([]byte, error) {
 	}
 	raw := make([]byte, size+1)
 	if _, err := io.ReadFull(r, raw); err != nil {
-		return nil, noEOF(err)
+		return nil, outputEnded(err)
 	}
 	return raw[:size:size], nil
 }

@@ -161,7 +161,7 @@ func (g *git) stream(ctx context.Context, stdin io.Reader, read func(io.Reader) 
 		return fmt.Errorf("git %s: %w", args[0], err)
 	}
 	readErr := read(stdout)
-	if readErr != nil && !errors.Is(readErr, io.ErrUnexpectedEOF) {
+	if readErr != nil && !errors.Is(readErr, errOutputEnded) {
 		stop()
 		_ = cmd.Wait() // killed on purpose
 		if ctx.Err() != nil {
@@ -173,10 +173,14 @@ func (g *git) stream(ctx context.Context, stdin io.Reader, read func(io.Reader) 
 		return err
 	}
 	if readErr != nil {
-		return fmt.Errorf("git %s: output ended early: %w", args[0], readErr)
+		return fmt.Errorf("git %s: %w", args[0], readErr)
 	}
 	return nil
 }
+
+// errOutputEnded is what a reader of [git.stream] returns when it wanted more.
+// The exit status of the process then tells why.
+var errOutputEnded = errors.New("output ended early")
 
 // tail keeps the last max bytes written to it.
 type tail struct {

@@ -47,7 +47,7 @@ func (r *Repo) Log(ctx context.Context, ref string, max int) ([]Commit, error) {
 					return nil
 				}
 				if err != nil {
-					return noEOF(err)
+					return outputEnded(err)
 				}
 				field[i] = s[:len(s)-1]
 			}

@@ -148,7 +148,7 @@ func (s *Snapshot) list(ctx context.Context, ref string, m *matcher) error {
 				return nil
 			}
 			if err != nil {
-				return noEOF(err)
+				return outputEnded(err)
 			}
 			e, err := parseTreeEntry(line[:len(line)-1])
 			if err != nil {
@@ -217,10 +217,5 @@ func missing(id, path string) error {
 	return fmt.Errorf("object %s of %q: %w (is the clone shallow, partial or damaged? try git fetch --unshallow or --refetch)", id, path, ErrMissingObject)
 }
 
-// noEOF turns an end of file into an unexpected one.
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
+// outputEnded is for errors of reading where more of git's output was due.
+func outputEnded(err error) error { return fmt.Errorf("%w: %w", errOutputEnded, err) }
