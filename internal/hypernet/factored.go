@@ -150,9 +150,9 @@ func (f *Factored) layOutBases(modules int) {
 	}
 	for _, s := range f.sites {
 		if both {
-			s.aMix = f.add("mix."+s.name()+".lora_A", true, n, n)
+			s.aMix = f.add("mix."+s.name()+".lora_A", false, n, n)
 		}
-		s.bMix = f.add("mix."+s.name()+".lora_B", true, n, n)
+		s.bMix = f.add("mix."+s.name()+".lora_B", false, n, n)
 	}
 }
 

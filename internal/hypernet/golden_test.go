@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/embedding"
+	"github.com/code2lora/code2lora/internal/safetensors"
 )
 
 // TestDirectGolden compares outputs and gradients with PyTorch's, written by
@@ -77,4 +79,23 @@ func compare(t *testing.T, what string, got, want []float32) {
 			return
 		}
 	}
+}
+
+func readGolden(t *testing.T, path string) TensorMap {
+	t.Helper()
+	f, err := safetensors.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ts := TensorMap{}
+	for _, name := range f.Names() {
+		shape, _ := f.Shape(name)
+		data, err := f.Float32s(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ts[name] = embedding.Tensor{Shape: shape, Data: data}
+	}
+	return ts
 }
