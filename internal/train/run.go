@@ -18,12 +18,13 @@ const (
 )
 
 // Do trains until the last epoch has ended, the patience runs out or ctx ends.
-// dir is the run's folder; its state, if there is one, is continued. best is
-// called with each validation that is the best so far, to store the head.
+// The state in the folder dir, if there is one, is continued; metrics are
+// appended to the given file. best is called with each validation that is the
+// best so far, to store the head.
 //
 // When ctx ends, the state after the last whole step is saved and the error is
 // that of ctx.
-func (r *Run) Do(ctx context.Context, dir string, best func(Progress) error, report func(Progress)) error {
+func (r *Run) Do(ctx context.Context, dir, metricsPath string, best func(Progress) error, report func(Progress)) error {
 	if err := r.start(); err != nil {
 		return err
 	}
@@ -31,7 +32,7 @@ func (r *Run) Do(ctx context.Context, dir string, best func(Progress) error, rep
 	if err := r.load(state); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("resuming %s: %w", dir, err)
 	}
-	log, err := openMetrics(filepath.Join(dir, metricsFile), r.state.Step)
+	log, err := openMetrics(metricsPath, r.state.Step)
 	if err != nil {
 		return err
 	}

@@ -11,12 +11,12 @@
 // average, and another repository's. Only a gap between them shows that a
 // hypernetwork uses its input.
 //
-// A run is a folder:
+// A run is a folder beside its configuration, with its name:
 //
-//	config.yaml               the configuration, as given
 //	metrics.jsonl             one object per step and per validation
 //	checkpoint.safetensors    the best head so far, for use
-//	state.safetensors         everything that a resumed run needs
+//	work/                     mined tasks and vectors; not meant to be kept
+//	work/state.safetensors    everything that a resumed run needs
 //
 // Files are replaced atomically, state last. What happens at a step depends on
 // the seed, the step's number and the state alone, so that a run that was cut

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/code2lora/code2lora/internal/adapt"
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/catalog"
+	"github.com/code2lora/code2lora/internal/dataset"
+	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/gitrepo"
+)
+
+// Exit codes. docs/commands.md repeats this table.
+const (
+	exitOK          = 0
+	exitFailure     = 1   // anything not below
+	exitUsage       = 2   // wrong flags or arguments
+	exitInput       = 3   // a file, repository or checkpoint is missing or cannot be used
+	exitBase        = 4   // the base model is unknown, not here, or not the adapter's
+	exitSplit       = 5   // a test repository was about to be trained on
+	exitInterrupted = 130 // Ctrl-C
+)
+
+// errUsage marks errors in flags and arguments.
+var errUsage = errors.New("usage")
+
+// errNoCheckpoint is returned when a base has no hypernetwork checkpoint.
+var errNoCheckpoint = errors.New("no hypernetwork checkpoint")
+
+// exitCode maps an error to the code of the table above.
+func exitCode(err error) int {
+	is := func(targets ...error) bool {
+		for _, t := range targets {
+			if errors.Is(err, t) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case is(errUsage):
+		return exitUsage
+	case is(adapter.ErrBaseModel, catalog.ErrUnknown, catalog.ErrOffline, errNoCheckpoint):
+		return exitBase
+	case is(dataset.ErrTestRepository):
+		return exitSplit
+	case is(fs.ErrNotExist, adapt.ErrNoSource, encoder.ErrNothing, gitrepo.ErrEmpty, gitrepo.ErrNotGit, errInput):
+		return exitInput
+	default:
+		return exitFailure
+	}
+}
+
+// errInput marks unusable input that no package has an error value for.
+var errInput = errors.New("unusable input")
+
+// hint says what to do about an error, where that is not plain.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, adapter.ErrBaseModel):
+		return `"code2lora inspect" shows which base an adapter was made for; give it with --base`
+	case errors.Is(err, catalog.ErrUnknown):
+		return `"code2lora models" lists the base models`
+	case errors.Is(err, adapt.ErrNoSource):
+		return "the checkpoint reads Python sources outside of tests"
+	case errors.Is(err, gitrepo.ErrEmpty):
+		return "commit something first, or give the folder without its .git"
+	}
+	return ""
+}

@@ -1,0 +1,174 @@
+package train
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/gob"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/dataset"
+	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/model"
+	"github.com/code2lora/code2lora/internal/safetensors"
+	"github.com/code2lora/code2lora/internal/score"
+	"github.com/code2lora/code2lora/internal/store"
+	"github.com/code2lora/code2lora/internal/tokenizer"
+)
+
+// Deps is what a job needs beside its configuration.
+type Deps struct {
+	Base      adapter.Base
+	Model     *model.Model
+	Tokenizer *tokenizer.Tokenizer
+	Cache     encoder.Cache // of file vectors; may be nil
+	Mirrors   string        // see [Preparation]
+	Network   bool
+	Tool      string // program and version
+	Report    func(format string, args ...any)
+}
+
+// Data is what a job trains and validates on.
+type Data struct {
+	Train, Validation []*Repository
+}
+
+// LoadData prepares the repositories of a configuration, or reads what an
+// earlier call prepared from the same table, encoder and options.
+func LoadData(ctx context.Context, c *Config, d Deps) (*Data, error) {
+	work := filepath.Join(c.Dir(), "work")
+	list, err := ReadRepositories(c.RepositoriesPath())
+	if err != nil {
+		return nil, err
+	}
+	enc, err := NewEncoder(c, d)
+	if err != nil {
+		return nil, err
+	}
+	key, err := json.Marshal([]any{list, enc.ID(), c.Data, d.Base.SHA256})
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(key)
+	path := filepath.Join(work, "data-"+hex.EncodeToString(sum[:8])+".gob")
+	data := &Data{}
+	if err := readGob(path, data); err == nil {
+		return data, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		d.Report("preparing again: %v", err)
+	}
+	opt := c.Encoder
+	opt.Base = d.Base.SHA256
+	p := &Preparation{Mirrors: d.Mirrors, Network: d.Network, Work: work, Encoder: enc, Options: opt,
+		Tokenizer: d.Tokenizer, Data: c.Data, Report: d.Report}
+	if data.Train, err = p.Prepare(ctx, dataset.Train, ofSplit(list, dataset.Train)); err != nil {
+		return nil, err
+	}
+	if data.Validation, err = p.Prepare(ctx, dataset.Validation, ofSplit(list, dataset.Validation)); err != nil {
+		return nil, err
+	}
+	return data, store.WriteFile(path, func(w io.Writer) error { return gob.NewEncoder(w).Encode(data) })
+}
+
+func readGob(path string, v any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := gob.NewDecoder(f).Decode(v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// ofSplit returns the listed repositories of one split.
+func ofSplit(list []Listed, split dataset.Split) []Listed {
+	return slices.DeleteFunc(slices.Clone(list), func(l Listed) bool { return l.Split != split })
+}
+
+// NewEncoder makes the encoder of a configuration for a base.
+func NewEncoder(c *Config, d Deps) (encoder.Encoder, error) {
+	opt := c.Encoder
+	opt.Base = d.Base.SHA256
+	return encoder.New(opt, d.Model, d.Tokenizer, d.Cache)
+}
+
+// Job is a configured training run.
+type Job struct {
+	Run
+	config *Config
+	deps   Deps
+	enc    string
+}
+
+// NewJob prepares the data, lays out the head and initialises it.
+func NewJob(ctx context.Context, c *Config, d Deps) (*Job, error) {
+	if d.Report == nil {
+		d.Report = func(string, ...any) {}
+	}
+	data, err := LoadData(ctx, c, d)
+	if err != nil {
+		return nil, err
+	}
+	if len(data.Train) == 0 {
+		return nil, fmt.Errorf("%s lists no training repository with tasks", c.RepositoriesPath())
+	}
+	for _, r := range data.Train {
+		if err := dataset.CheckTraining(r.Name, dataset.Train); err != nil {
+			return nil, err
+		}
+	}
+	head, err := hypernet.New(c.Head.Kind, c.Head.Options,
+		hypernet.Setup{Dims: d.Model.Config.Dims(), Inputs: hypernet.InputsOf(data.Train[0].Representation)})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: head: %w", err)
+	}
+	if err := head.Fit(Representations(data.Train)); err != nil {
+		return nil, fmt.Errorf("head: %w", err)
+	}
+	head.Init(c.Train.Seed)
+	validation := data.Validation
+	if n := c.Data.ValidationRepositories; n > 0 && n < len(validation) {
+		validation = pick(validation, n, c.Train.Seed)
+	}
+	return &Job{config: c, deps: d, enc: data.Train[0].Representation.Encoder, Run: Run{
+		Options: c.Train, Head: head, Base: d.Model, Train: data.Train, Validation: validation,
+		Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) },
+	}}, nil
+}
+
+// pick chooses n repositories at random.
+func pick(repos []*Repository, n int, seed uint64) []*Repository {
+	perm := rand.New(rand.NewPCG(seed, 0xda7a)).Perm(len(repos))[:n]
+	slices.Sort(perm)
+	out := make([]*Repository, n)
+	for i, j := range perm {
+		out[i] = repos[j]
+	}
+	return out
+}
+
+// Do trains; the best head is kept in the run's folder. See [Run.Do].
+func (j *Job) Do(ctx context.Context, report func(Progress)) error {
+	dir := j.config.Dir()
+	best := func(p Progress) error {
+		loss := p.Validation.Own.CrossEntropy.Mean
+		c := j.Checkpoint(hypernet.Info{
+			Name: j.config.Name, Base: j.deps.Base, Encoder: j.enc, Config: j.config.Digest(),
+			Tool: j.deps.Tool, ValidationLoss: &loss,
+		})
+		return hypernet.Save(filepath.Join(dir, CheckpointFile), c, safetensors.F16)
+	}
+	return j.Run.Do(ctx, filepath.Join(dir, "work"), filepath.Join(dir, metricsFile), best, report)
+}

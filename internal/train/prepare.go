@@ -1,0 +1,170 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/code2lora/code2lora/internal/dataset"
+	"github.com/code2lora/code2lora/internal/embedding"
+	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/tokenizer"
+)
+
+// Preparation turns listed repositories into training data.
+type Preparation struct {
+	// Mirrors is a folder of local clones, called owner+name, owner/name or
+	// name, with or without .git. Repositories that are not there are cloned
+	// when Network is set.
+	Mirrors   string
+	Network   bool
+	Work      string // folder for mined tasks
+	Encoder   encoder.Encoder
+	Options   encoder.Options // of Encoder
+	Tokenizer *tokenizer.Tokenizer
+	Data      DataOptions
+	Report    func(format string, args ...any) // progress; may be nil
+}
+
+// Prepare mines and encodes the repositories of one split. A listed repository
+// of the test split is refused unless split is that one, which only
+// evaluations ask for.
+func (p *Preparation) Prepare(ctx context.Context, split dataset.Split, list []Listed) ([]*Repository, error) {
+	if p.Report == nil {
+		p.Report = func(string, ...any) {}
+	}
+	opt := dataset.DefaultOptions()
+	opt.Split = split
+	opt.PerRepository = p.Data.ValidationTasks
+	if split == dataset.Train {
+		opt.PerRepository = p.Data.TrainTasks
+	}
+	var sources []dataset.Source
+	repos := map[string]*Repository{}
+	var order []string
+	for i, l := range list {
+		r, src, err := p.open(ctx, l)
+		if errors.Is(err, encoder.ErrNothing) {
+			p.Report("%s: %v", l.Name, err)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Name, err)
+		}
+		repos[l.Name], order, sources = r, append(order, l.Name), append(sources, src)
+		p.Report("%s: %d of %d repositories encoded (%s: %d files, %d tokens)", split, i+1, len(list), l.Name,
+			r.Representation.Files, r.Representation.Tokens)
+	}
+	dir := filepath.Join(p.Work, string(split))
+	if _, err := dataset.Mine(ctx, dir, sources, opt, nil); err != nil {
+		return nil, err
+	}
+	ds, err := dataset.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for doc, err := range ds.Documents() {
+		if err != nil {
+			return nil, err
+		}
+		ws, _ := doc.Windows(p.Data.WindowTokens, func(s string) int { return len(p.Tokenizer.Encode(s)) })
+		for _, w := range ws {
+			r := repos[doc.Repository]
+			r.Windows = append(r.Windows, TokenizeWindow(p.Tokenizer, w.Text, w.Tasks))
+		}
+	}
+	var out []*Repository
+	for _, name := range order {
+		if r := repos[name]; len(r.Windows) > 0 {
+			out = append(out, r)
+		} else {
+			p.Report("%s: no tasks", name)
+		}
+	}
+	return out, nil
+}
+
+// open reads and encodes one repository.
+func (p *Preparation) open(ctx context.Context, l Listed) (*Repository, dataset.Source, error) {
+	repo, err := gitrepo.Open(ctx, p.locate(l.Name), gitrepo.Options{AllowNetwork: p.Network, Name: l.Name})
+	if err != nil {
+		return nil, nil, err
+	}
+	// The repository stays open for mining: sources are read lazily.
+	snap, err := repo.Snapshot(ctx, l.Commit, gitrepo.Filter{SkipTests: !p.Options.Tests})
+	if err != nil {
+		return nil, nil, err
+	}
+	rep, err := p.Encoder.Encode(ctx, encoder.FromSnapshot(snap), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	tests, err := repo.Snapshot(ctx, l.Commit, gitrepo.Filter{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Repository{Name: l.Name, Representation: rep}, dataset.FromSnapshot(l.Name, tests), nil
+}
+
+// locate returns the local clone of a repository, or its URL.
+func (p *Preparation) locate(name string) string {
+	if p.Mirrors != "" {
+		owner, short, _ := strings.Cut(name, "/")
+		for _, dir := range []string{owner + "+" + short, name, short} {
+			for _, suffix := range []string{"", ".git"} {
+				for _, inner := range []string{"repo", ""} {
+					path := filepath.Join(p.Mirrors, dir+suffix, inner)
+					if isRepository(path) {
+						return path
+					}
+				}
+			}
+		}
+	}
+	return "https://github.com/" + name
+}
+
+// isRepository reports whether a folder looks like a clone.
+func isRepository(path string) bool {
+	for _, marker := range []string{"HEAD", ".git"} {
+		if _, err := os.Stat(filepath.Join(path, marker)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// TokenizeWindow tokenises a text in which targets are marked (in bytes). The
+// pieces before, inside and after each target are tokenised on their own, as
+// prefix and target of a task are.
+func TokenizeWindow(t *tokenizer.Tokenizer, text string, targets []dataset.Span) Window {
+	var w Window
+	at := 0
+	for _, s := range targets {
+		w.Tokens = t.AppendEncode(w.Tokens, text[at:s.Start])
+		if len(w.Tokens) == 0 { // a model needs something before the first target
+			at = s.Start
+			continue
+		}
+		from := len(w.Tokens)
+		w.Tokens = t.AppendEncode(w.Tokens, text[s.Start:s.End])
+		w.Tasks = append(w.Tasks, Span{From: from, To: len(w.Tokens)})
+		at = s.End
+	}
+	w.Tokens = t.AppendEncode(w.Tokens, text[at:])
+	return w
+}
+
+// Representations returns the representations of repositories, for the
+// statistics of a head.
+func Representations(repos []*Repository) []*embedding.Representation {
+	var reps []*embedding.Representation
+	for _, r := range repos {
+		reps = append(reps, r.Representation)
+	}
+	return reps
+}
