@@ -12,7 +12,7 @@ type Param struct {
 	Name  string
 	Shape []int
 	Value []float32
-	Grad  []float32 // same length; added to by Backward, zeroed by the optimiser
+	Grad  []float32 // same length, or nil before the first Backward; added to by it, zeroed by the optimiser
 	Decay bool      // whether weight decay applies
 }
 
