@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func micro1x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·micro1x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -27,7 +27,6 @@ micro1x16AVX2_group:
 	JLT    micro1x16AVX2_rest
 
 micro1x16AVX2_loop:
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y2
 	VMOVUPS      32(R9), Y3
 	VBROADCASTSS (R8), Y4
@@ -35,7 +34,6 @@ micro1x16AVX2_loop:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, R8
 	ADDQ         DX, R9
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y2
 	VMOVUPS      32(R9), Y3
 	VBROADCASTSS (R8), Y4
@@ -43,7 +41,6 @@ micro1x16AVX2_loop:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, R8
 	ADDQ         DX, R9
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y2
 	VMOVUPS      32(R9), Y3
 	VBROADCASTSS (R8), Y4
@@ -51,7 +48,6 @@ micro1x16AVX2_loop:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, R8
 	ADDQ         DX, R9
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y2
 	VMOVUPS      32(R9), Y3
 	VBROADCASTSS (R8), Y4
@@ -67,7 +63,6 @@ micro1x16AVX2_rest:
 	JEQ  micro1x16AVX2_done
 
 micro1x16AVX2_one:
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y2
 	VMOVUPS      32(R9), Y3
 	VBROADCASTSS (R8), Y4
@@ -105,7 +100,7 @@ micro1x16AVX2_written:
 	RET
 
 // func micro2x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·micro2x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -129,7 +124,6 @@ micro2x16AVX2_group:
 	JLT    micro2x16AVX2_rest
 
 micro2x16AVX2_loop:
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y4
 	VMOVUPS      32(R9), Y5
 	VBROADCASTSS (R8), Y6
@@ -140,7 +134,6 @@ micro2x16AVX2_loop:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, R8
 	ADDQ         DX, R9
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y4
 	VMOVUPS      32(R9), Y5
 	VBROADCASTSS (R8), Y6
@@ -151,7 +144,6 @@ micro2x16AVX2_loop:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, R8
 	ADDQ         DX, R9
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y4
 	VMOVUPS      32(R9), Y5
 	VBROADCASTSS (R8), Y6
@@ -162,7 +154,6 @@ micro2x16AVX2_loop:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, R8
 	ADDQ         DX, R9
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y4
 	VMOVUPS      32(R9), Y5
 	VBROADCASTSS (R8), Y6
@@ -181,7 +172,6 @@ micro2x16AVX2_rest:
 	JEQ  micro2x16AVX2_done
 
 micro2x16AVX2_one:
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y4
 	VMOVUPS      32(R9), Y5
 	VBROADCASTSS (R8), Y6
@@ -230,7 +220,7 @@ micro2x16AVX2_written:
 	RET
 
 // func micro3x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·micro3x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -256,7 +246,6 @@ micro3x16AVX2_group:
 	JLT    micro3x16AVX2_rest
 
 micro3x16AVX2_loop:
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y6
 	VMOVUPS      32(R9), Y7
 	VBROADCASTSS (R8), Y8
@@ -270,7 +259,6 @@ micro3x16AVX2_loop:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, R8
 	ADDQ         DX, R9
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y6
 	VMOVUPS      32(R9), Y7
 	VBROADCASTSS (R8), Y8
@@ -284,7 +272,6 @@ micro3x16AVX2_loop:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, R8
 	ADDQ         DX, R9
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y6
 	VMOVUPS      32(R9), Y7
 	VBROADCASTSS (R8), Y8
@@ -298,7 +285,6 @@ micro3x16AVX2_loop:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, R8
 	ADDQ         DX, R9
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y6
 	VMOVUPS      32(R9), Y7
 	VBROADCASTSS (R8), Y8
@@ -320,7 +306,6 @@ micro3x16AVX2_rest:
 	JEQ  micro3x16AVX2_done
 
 micro3x16AVX2_one:
-	PREFETCHT0   1536(R9)
 	VMOVUPS      (R9), Y6
 	VMOVUPS      32(R9), Y7
 	VBROADCASTSS (R8), Y8
@@ -380,7 +365,7 @@ micro3x16AVX2_written:
 	RET
 
 // func micro4x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·micro4x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -410,7 +395,6 @@ micro4x16AVX2_group:
 	JLT    micro4x16AVX2_rest
 
 micro4x16AVX2_loop:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
 	VBROADCASTSS (R8), Y10
@@ -428,7 +412,6 @@ micro4x16AVX2_loop:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
 	VBROADCASTSS (R8), Y10
@@ -446,7 +429,6 @@ micro4x16AVX2_loop:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
 	VBROADCASTSS (R8), Y10
@@ -464,7 +446,6 @@ micro4x16AVX2_loop:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
 	VBROADCASTSS (R8), Y10
@@ -490,7 +471,6 @@ micro4x16AVX2_rest:
 	JEQ  micro4x16AVX2_done
 
 micro4x16AVX2_one:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
 	VBROADCASTSS (R8), Y10
@@ -562,7 +542,7 @@ micro4x16AVX2_written:
 	RET
 
 // func micro5x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·micro5x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -594,7 +574,6 @@ micro5x16AVX2_group:
 	JLT    micro5x16AVX2_rest
 
 micro5x16AVX2_loop:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y10
 	VMOVUPS      32(R10), Y11
 	VBROADCASTSS (R8), Y12
@@ -615,7 +594,6 @@ micro5x16AVX2_loop:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y10
 	VMOVUPS      32(R10), Y11
 	VBROADCASTSS (R8), Y12
@@ -636,7 +614,6 @@ micro5x16AVX2_loop:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y10
 	VMOVUPS      32(R10), Y11
 	VBROADCASTSS (R8), Y12
@@ -657,7 +634,6 @@ micro5x16AVX2_loop:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y10
 	VMOVUPS      32(R10), Y11
 	VBROADCASTSS (R8), Y12
@@ -686,7 +662,6 @@ micro5x16AVX2_rest:
 	JEQ  micro5x16AVX2_done
 
 micro5x16AVX2_one:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y10
 	VMOVUPS      32(R10), Y11
 	VBROADCASTSS (R8), Y12
@@ -769,7 +744,7 @@ micro5x16AVX2_written:
 	RET
 
 // func micro6x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·micro6x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -803,7 +778,6 @@ micro6x16AVX2_group:
 	JLT    micro6x16AVX2_rest
 
 micro6x16AVX2_loop:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	VBROADCASTSS (R8), Y14
@@ -827,7 +801,6 @@ micro6x16AVX2_loop:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	VBROADCASTSS (R8), Y14
@@ -851,7 +824,6 @@ micro6x16AVX2_loop:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	VBROADCASTSS (R8), Y14
@@ -875,7 +847,6 @@ micro6x16AVX2_loop:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	VBROADCASTSS (R8), Y14
@@ -907,7 +878,6 @@ micro6x16AVX2_rest:
 	JEQ  micro6x16AVX2_done
 
 micro6x16AVX2_one:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	VBROADCASTSS (R8), Y14
@@ -1001,7 +971,7 @@ micro6x16AVX2_written:
 	RET
 
 // func micro1x32AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·micro1x32AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1027,10 +997,8 @@ micro1x32AVX2_group:
 	JLT    micro1x32AVX2_rest
 
 micro1x32AVX2_loop:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y6
 	VMOVUPS      32(R10)(BX*1), Y7
 	VBROADCASTSS (R9), Y8
@@ -1040,10 +1008,8 @@ micro1x32AVX2_loop:
 	VFMADD231PS  Y7, Y8, Y3
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y6
 	VMOVUPS      32(R10)(BX*1), Y7
 	VBROADCASTSS (R9), Y8
@@ -1053,10 +1019,8 @@ micro1x32AVX2_loop:
 	VFMADD231PS  Y7, Y8, Y3
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y6
 	VMOVUPS      32(R10)(BX*1), Y7
 	VBROADCASTSS (R9), Y8
@@ -1066,10 +1030,8 @@ micro1x32AVX2_loop:
 	VFMADD231PS  Y7, Y8, Y3
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y6
 	VMOVUPS      32(R10)(BX*1), Y7
 	VBROADCASTSS (R9), Y8
@@ -1087,10 +1049,8 @@ micro1x32AVX2_rest:
 	JEQ  micro1x32AVX2_done
 
 micro1x32AVX2_one:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y6
 	VMOVUPS      32(R10)(BX*1), Y7
 	VBROADCASTSS (R9), Y8
@@ -1136,7 +1096,7 @@ micro1x32AVX2_written:
 	RET
 
 // func micro2x32AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·micro2x32AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1166,10 +1126,8 @@ micro2x32AVX2_group:
 	JLT    micro2x32AVX2_rest
 
 micro2x32AVX2_loop:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y10
 	VMOVUPS      32(R10)(BX*1), Y11
 	VBROADCASTSS (R9), Y12
@@ -1184,10 +1142,8 @@ micro2x32AVX2_loop:
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y10
 	VMOVUPS      32(R10)(BX*1), Y11
 	VBROADCASTSS (R9), Y12
@@ -1202,10 +1158,8 @@ micro2x32AVX2_loop:
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y10
 	VMOVUPS      32(R10)(BX*1), Y11
 	VBROADCASTSS (R9), Y12
@@ -1220,10 +1174,8 @@ micro2x32AVX2_loop:
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y10
 	VMOVUPS      32(R10)(BX*1), Y11
 	VBROADCASTSS (R9), Y12
@@ -1246,10 +1198,8 @@ micro2x32AVX2_rest:
 	JEQ  micro2x32AVX2_done
 
 micro2x32AVX2_one:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y8
 	VMOVUPS      32(R10), Y9
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y10
 	VMOVUPS      32(R10)(BX*1), Y11
 	VBROADCASTSS (R9), Y12
@@ -1314,7 +1264,7 @@ micro2x32AVX2_written:
 	RET
 
 // func micro3x32AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·micro3x32AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1348,10 +1298,8 @@ micro3x32AVX2_group:
 	JLT    micro3x32AVX2_rest
 
 micro3x32AVX2_loop:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y14
 	VMOVUPS      32(R10)(BX*1), Y15
 	VBROADCASTSS (R9), Y16
@@ -1371,10 +1319,8 @@ micro3x32AVX2_loop:
 	VFMADD231PS  Y15, Y16, Y11
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y14
 	VMOVUPS      32(R10)(BX*1), Y15
 	VBROADCASTSS (R9), Y16
@@ -1394,10 +1340,8 @@ micro3x32AVX2_loop:
 	VFMADD231PS  Y15, Y16, Y11
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y14
 	VMOVUPS      32(R10)(BX*1), Y15
 	VBROADCASTSS (R9), Y16
@@ -1417,10 +1361,8 @@ micro3x32AVX2_loop:
 	VFMADD231PS  Y15, Y16, Y11
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y14
 	VMOVUPS      32(R10)(BX*1), Y15
 	VBROADCASTSS (R9), Y16
@@ -1448,10 +1390,8 @@ micro3x32AVX2_rest:
 	JEQ  micro3x32AVX2_done
 
 micro3x32AVX2_one:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Y14
 	VMOVUPS      32(R10)(BX*1), Y15
 	VBROADCASTSS (R9), Y16
@@ -1535,7 +1475,7 @@ micro3x32AVX2_written:
 	RET
 
 // func micro1x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro1x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1556,22 +1496,18 @@ micro1x16AVX512_group:
 	JLT    micro1x16AVX512_rest
 
 micro1x16AVX512_loop:
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z1
 	VFMADD231PS.BCST (R8), Z1, Z0
 	ADDQ             CX, R8
 	ADDQ             DX, R9
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z1
 	VFMADD231PS.BCST (R8), Z1, Z0
 	ADDQ             CX, R8
 	ADDQ             DX, R9
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z1
 	VFMADD231PS.BCST (R8), Z1, Z0
 	ADDQ             CX, R8
 	ADDQ             DX, R9
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z1
 	VFMADD231PS.BCST (R8), Z1, Z0
 	ADDQ             CX, R8
@@ -1584,7 +1520,6 @@ micro1x16AVX512_rest:
 	JEQ  micro1x16AVX512_done
 
 micro1x16AVX512_one:
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z1
 	VFMADD231PS.BCST (R8), Z1, Z0
 	ADDQ             CX, R8
@@ -1616,7 +1551,7 @@ micro1x16AVX512_written:
 	RET
 
 // func micro2x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro2x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1638,25 +1573,21 @@ micro2x16AVX512_group:
 	JLT    micro2x16AVX512_rest
 
 micro2x16AVX512_loop:
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z2, Z1
 	ADDQ             CX, R8
 	ADDQ             DX, R9
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z2, Z1
 	ADDQ             CX, R8
 	ADDQ             DX, R9
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z2, Z1
 	ADDQ             CX, R8
 	ADDQ             DX, R9
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z2, Z1
@@ -1670,7 +1601,6 @@ micro2x16AVX512_rest:
 	JEQ  micro2x16AVX512_done
 
 micro2x16AVX512_one:
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z2, Z1
@@ -1708,7 +1638,7 @@ micro2x16AVX512_written:
 	RET
 
 // func micro3x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro3x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1731,28 +1661,24 @@ micro3x16AVX512_group:
 	JLT    micro3x16AVX512_rest
 
 micro3x16AVX512_loop:
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z3
 	VFMADD231PS.BCST (R8), Z3, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z3, Z1
 	VFMADD231PS.BCST (R8)(AX*2), Z3, Z2
 	ADDQ             CX, R8
 	ADDQ             DX, R9
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z3
 	VFMADD231PS.BCST (R8), Z3, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z3, Z1
 	VFMADD231PS.BCST (R8)(AX*2), Z3, Z2
 	ADDQ             CX, R8
 	ADDQ             DX, R9
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z3
 	VFMADD231PS.BCST (R8), Z3, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z3, Z1
 	VFMADD231PS.BCST (R8)(AX*2), Z3, Z2
 	ADDQ             CX, R8
 	ADDQ             DX, R9
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z3
 	VFMADD231PS.BCST (R8), Z3, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z3, Z1
@@ -1767,7 +1693,6 @@ micro3x16AVX512_rest:
 	JEQ  micro3x16AVX512_done
 
 micro3x16AVX512_one:
-	PREFETCHT0       1536(R9)
 	VMOVUPS          (R9), Z3
 	VFMADD231PS.BCST (R8), Z3, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z3, Z1
@@ -1811,7 +1736,7 @@ micro3x16AVX512_written:
 	RET
 
 // func micro4x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro4x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1837,7 +1762,6 @@ micro4x16AVX512_group:
 	JLT    micro4x16AVX512_rest
 
 micro4x16AVX512_loop:
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z4
 	VFMADD231PS.BCST (R8), Z4, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z4, Z1
@@ -1846,7 +1770,6 @@ micro4x16AVX512_loop:
 	ADDQ             CX, R8
 	ADDQ             CX, R9
 	ADDQ             DX, R10
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z4
 	VFMADD231PS.BCST (R8), Z4, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z4, Z1
@@ -1855,7 +1778,6 @@ micro4x16AVX512_loop:
 	ADDQ             CX, R8
 	ADDQ             CX, R9
 	ADDQ             DX, R10
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z4
 	VFMADD231PS.BCST (R8), Z4, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z4, Z1
@@ -1864,7 +1786,6 @@ micro4x16AVX512_loop:
 	ADDQ             CX, R8
 	ADDQ             CX, R9
 	ADDQ             DX, R10
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z4
 	VFMADD231PS.BCST (R8), Z4, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z4, Z1
@@ -1881,7 +1802,6 @@ micro4x16AVX512_rest:
 	JEQ  micro4x16AVX512_done
 
 micro4x16AVX512_one:
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z4
 	VFMADD231PS.BCST (R8), Z4, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z4, Z1
@@ -1932,7 +1852,7 @@ micro4x16AVX512_written:
 	RET
 
 // func micro5x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro5x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1959,7 +1879,6 @@ micro5x16AVX512_group:
 	JLT    micro5x16AVX512_rest
 
 micro5x16AVX512_loop:
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z5
 	VFMADD231PS.BCST (R8), Z5, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z5, Z1
@@ -1969,7 +1888,6 @@ micro5x16AVX512_loop:
 	ADDQ             CX, R8
 	ADDQ             CX, R9
 	ADDQ             DX, R10
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z5
 	VFMADD231PS.BCST (R8), Z5, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z5, Z1
@@ -1979,7 +1897,6 @@ micro5x16AVX512_loop:
 	ADDQ             CX, R8
 	ADDQ             CX, R9
 	ADDQ             DX, R10
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z5
 	VFMADD231PS.BCST (R8), Z5, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z5, Z1
@@ -1989,7 +1906,6 @@ micro5x16AVX512_loop:
 	ADDQ             CX, R8
 	ADDQ             CX, R9
 	ADDQ             DX, R10
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z5
 	VFMADD231PS.BCST (R8), Z5, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z5, Z1
@@ -2007,7 +1923,6 @@ micro5x16AVX512_rest:
 	JEQ  micro5x16AVX512_done
 
 micro5x16AVX512_one:
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z5
 	VFMADD231PS.BCST (R8), Z5, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z5, Z1
@@ -2064,7 +1979,7 @@ micro5x16AVX512_written:
 	RET
 
 // func micro6x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro6x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2092,7 +2007,6 @@ micro6x16AVX512_group:
 	JLT    micro6x16AVX512_rest
 
 micro6x16AVX512_loop:
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z6
 	VFMADD231PS.BCST (R8), Z6, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z6, Z1
@@ -2103,7 +2017,6 @@ micro6x16AVX512_loop:
 	ADDQ             CX, R8
 	ADDQ             CX, R9
 	ADDQ             DX, R10
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z6
 	VFMADD231PS.BCST (R8), Z6, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z6, Z1
@@ -2114,7 +2027,6 @@ micro6x16AVX512_loop:
 	ADDQ             CX, R8
 	ADDQ             CX, R9
 	ADDQ             DX, R10
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z6
 	VFMADD231PS.BCST (R8), Z6, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z6, Z1
@@ -2125,7 +2037,6 @@ micro6x16AVX512_loop:
 	ADDQ             CX, R8
 	ADDQ             CX, R9
 	ADDQ             DX, R10
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z6
 	VFMADD231PS.BCST (R8), Z6, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z6, Z1
@@ -2144,7 +2055,6 @@ micro6x16AVX512_rest:
 	JEQ  micro6x16AVX512_done
 
 micro6x16AVX512_one:
-	PREFETCHT0       1536(R10)
 	VMOVUPS          (R10), Z6
 	VFMADD231PS.BCST (R8), Z6, Z0
 	VFMADD231PS.BCST (R8)(AX*1), Z6, Z1
@@ -3320,7 +3230,7 @@ micro12x16AVX512_written:
 	RET
 
 // func micro1x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro1x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3344,36 +3254,28 @@ micro1x32AVX512_group:
 	JLT    micro1x32AVX512_rest
 
 micro1x32AVX512_loop:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z2
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z3
 	VBROADCASTSS (R9), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z2
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z3
 	VBROADCASTSS (R9), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z2
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z3
 	VBROADCASTSS (R9), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z2
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z3
 	VBROADCASTSS (R9), Z4
 	VFMADD231PS  Z2, Z4, Z0
@@ -3388,9 +3290,7 @@ micro1x32AVX512_rest:
 	JEQ  micro1x32AVX512_done
 
 micro1x32AVX512_one:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z2
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z3
 	VBROADCASTSS (R9), Z4
 	VFMADD231PS  Z2, Z4, Z0
@@ -3427,7 +3327,7 @@ micro1x32AVX512_written:
 	RET
 
 // func micro2x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro2x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3453,9 +3353,7 @@ micro2x32AVX512_group:
 	JLT    micro2x32AVX512_rest
 
 micro2x32AVX512_loop:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z4
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z5
 	VBROADCASTSS (R9), Z6
 	VFMADD231PS  Z4, Z6, Z0
@@ -3465,9 +3363,7 @@ micro2x32AVX512_loop:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z4
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z5
 	VBROADCASTSS (R9), Z6
 	VFMADD231PS  Z4, Z6, Z0
@@ -3477,9 +3373,7 @@ micro2x32AVX512_loop:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z4
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z5
 	VBROADCASTSS (R9), Z6
 	VFMADD231PS  Z4, Z6, Z0
@@ -3489,9 +3383,7 @@ micro2x32AVX512_loop:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z4
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z5
 	VBROADCASTSS (R9), Z6
 	VFMADD231PS  Z4, Z6, Z0
@@ -3509,9 +3401,7 @@ micro2x32AVX512_rest:
 	JEQ  micro2x32AVX512_done
 
 micro2x32AVX512_one:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z4
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z5
 	VBROADCASTSS (R9), Z6
 	VFMADD231PS  Z4, Z6, Z0
@@ -3559,7 +3449,7 @@ micro2x32AVX512_written:
 	RET
 
 // func micro3x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro3x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3587,9 +3477,7 @@ micro3x32AVX512_group:
 	JLT    micro3x32AVX512_rest
 
 micro3x32AVX512_loop:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z6
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z7
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z6, Z8, Z0
@@ -3602,9 +3490,7 @@ micro3x32AVX512_loop:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z6
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z7
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z6, Z8, Z0
@@ -3617,9 +3503,7 @@ micro3x32AVX512_loop:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z6
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z7
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z6, Z8, Z0
@@ -3632,9 +3516,7 @@ micro3x32AVX512_loop:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         CX, R9
 	ADDQ         DX, R10
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z6
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z7
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z6, Z8, Z0
@@ -3655,9 +3537,7 @@ micro3x32AVX512_rest:
 	JEQ  micro3x32AVX512_done
 
 micro3x32AVX512_one:
-	PREFETCHT0   1536(R10)
 	VMOVUPS      (R10), Z6
-	PREFETCHT0   1536(R10)(BX*1)
 	VMOVUPS      (R10)(BX*1), Z7
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z6, Z8, Z0
@@ -3716,7 +3596,7 @@ micro3x32AVX512_written:
 	RET
 
 // func micro4x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro4x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3748,9 +3628,7 @@ micro4x32AVX512_group:
 	JLT    micro4x32AVX512_rest
 
 micro4x32AVX512_loop:
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z8
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z9
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z8, Z10, Z0
@@ -3767,9 +3645,7 @@ micro4x32AVX512_loop:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	ADDQ         DX, R11
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z8
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z9
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z8, Z10, Z0
@@ -3786,9 +3662,7 @@ micro4x32AVX512_loop:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	ADDQ         DX, R11
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z8
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z9
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z8, Z10, Z0
@@ -3805,9 +3679,7 @@ micro4x32AVX512_loop:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	ADDQ         DX, R11
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z8
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z9
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z8, Z10, Z0
@@ -3832,9 +3704,7 @@ micro4x32AVX512_rest:
 	JEQ  micro4x32AVX512_done
 
 micro4x32AVX512_one:
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z8
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z9
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z8, Z10, Z0
@@ -3905,7 +3775,7 @@ micro4x32AVX512_written:
 	RET
 
 // func micro5x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro5x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3939,9 +3809,7 @@ micro5x32AVX512_group:
 	JLT    micro5x32AVX512_rest
 
 micro5x32AVX512_loop:
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z10
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z11
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z10, Z12, Z0
@@ -3961,9 +3829,7 @@ micro5x32AVX512_loop:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	ADDQ         DX, R11
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z10
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z11
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z10, Z12, Z0
@@ -3983,9 +3849,7 @@ micro5x32AVX512_loop:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	ADDQ         DX, R11
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z10
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z11
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z10, Z12, Z0
@@ -4005,9 +3869,7 @@ micro5x32AVX512_loop:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	ADDQ         DX, R11
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z10
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z11
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z10, Z12, Z0
@@ -4035,9 +3897,7 @@ micro5x32AVX512_rest:
 	JEQ  micro5x32AVX512_done
 
 micro5x32AVX512_one:
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z10
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z11
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z10, Z12, Z0
@@ -4119,7 +3979,7 @@ micro5x32AVX512_written:
 	RET
 
 // func micro6x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·micro6x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -4155,9 +4015,7 @@ micro6x32AVX512_group:
 	JLT    micro6x32AVX512_rest
 
 micro6x32AVX512_loop:
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z12
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z13
 	VBROADCASTSS (R9), Z14
 	VFMADD231PS  Z12, Z14, Z0
@@ -4180,9 +4038,7 @@ micro6x32AVX512_loop:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	ADDQ         DX, R11
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z12
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z13
 	VBROADCASTSS (R9), Z14
 	VFMADD231PS  Z12, Z14, Z0
@@ -4205,9 +4061,7 @@ micro6x32AVX512_loop:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	ADDQ         DX, R11
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z12
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z13
 	VBROADCASTSS (R9), Z14
 	VFMADD231PS  Z12, Z14, Z0
@@ -4230,9 +4084,7 @@ micro6x32AVX512_loop:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	ADDQ         DX, R11
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z12
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z13
 	VBROADCASTSS (R9), Z14
 	VFMADD231PS  Z12, Z14, Z0
@@ -4263,9 +4115,7 @@ micro6x32AVX512_rest:
 	JEQ  micro6x32AVX512_done
 
 micro6x32AVX512_one:
-	PREFETCHT0   1536(R11)
 	VMOVUPS      (R11), Z12
-	PREFETCHT0   1536(R11)(BX*1)
 	VMOVUPS      (R11)(BX*1), Z13
 	VBROADCASTSS (R9), Z14
 	VFMADD231PS  Z12, Z14, Z0

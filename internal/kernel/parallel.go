@@ -104,6 +104,16 @@ func Parallel(n int, f func(i int)) {
 	pool.run(n, f)
 }
 
+// idle reports whether Parallel, called now, would get the workers. Another
+// goroutine may change that at once, so it is a hint.
+func (p *team) idle() bool {
+	if !p.busy.TryLock() {
+		return false
+	}
+	p.busy.Unlock()
+	return true
+}
+
 // run is Parallel with the team to itself.
 func (p *team) run(n int, f func(int)) {
 	p.seq++

@@ -159,22 +159,35 @@ func (o *ops) product(c []float32, ldc int, a view, b panels, m, n, k int, add b
 }
 
 // serialWork is the number of multiplications below which a product is not
-// worth a second thread: some 10 µs.
-const serialWork = 1 << 19
+// worth a second thread: some 10 µs. A product of less than streamRows rows
+// counts as one of streamRows, as it waits for B.
+const (
+	serialWork = 1 << 19
+	streamRows = 8
+)
 
-// grid returns the size of the tiles into which a product is cut.
+// grid returns the size of the tiles into which a product is cut: columns
+// first, and rows if that gives the threads uneven shares. No result depends
+// on it.
 func (o *ops) grid(m, n, k int) (rows, cols int) {
 	rows = split(m, ceilDiv(m, rowBlock), o.mr)
-	if m*n*k < serialWork || Threads() == 1 {
+	threads := Threads()
+	if max(m, streamRows)*n*k < serialWork || threads == 1 || !pool.idle() {
 		return rows, n
 	}
 	// Enough tiles that an uneven share costs little, but each wide enough
-	// that the block of A is worth loading.
-	width := o.np(m) * panelWidth
-	want := chunksPerThread * Threads()
-	if n <= 2*width { // few columns: cut the rows instead
-		return split(m, min(want, ceilDiv(m, 4*o.mr)), o.mr), n
+	// that its block of A is worth loading.
+	want := chunksPerThread * threads
+	least := o.np(m) * panelWidth
+	cols = least
+	if m > o.mr {
+		cols = 2 * least
 	}
-	want = ceilDiv(want, ceilDiv(m, rows))
-	return rows, split(n, min(want, ceilDiv(n, 2*width)), width)
+	nr := ceilDiv(m, rows)
+	cols = split(n, min(ceilDiv(want, nr), ceilDiv(n, cols)), least)
+	nc := ceilDiv(n, cols)
+	if tiles := nr * nc; tiles < want && tiles%threads != 0 {
+		rows = split(m, max(nr, min(ceilDiv(want, nc), ceilDiv(m, 4*o.mr))), o.mr)
+	}
+	return rows, cols
 }

@@ -11,13 +11,6 @@ import (
 // unroll is the number of steps of k in a round of the main loop.
 const unroll = 4
 
-// Kernels of few rows wait for B, so they ask for it in advance. The distance
-// is right for packed panels, where steps follow each other.
-const (
-	prefetchRows  = 6
-	prefetchBytes = 64 * 24
-)
-
 func gemm() {
 	for rows := 1; rows <= 6; rows++ {
 		micro(rows, 1, avx2)
@@ -181,9 +174,6 @@ func (t *tile) zero() {
 func (t *tile) step(rowA func(int) Mem, rowB []Mem) {
 	var bv []VecVirtual
 	for _, m := range rowB {
-		if t.rows <= prefetchRows {
-			PREFETCHT0(m.Offset(prefetchBytes))
-		}
 		for off := 0; off < 16; off += t.lanes() {
 			v := t.vec()
 			VMOVUPS(m.Offset(4*off), v)

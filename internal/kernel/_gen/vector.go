@@ -151,7 +151,7 @@ func fold(acc []VecVirtual, op func(a, b Op, out VecVirtual)) VecVirtual {
 
 // fold8 reduces the lanes of v to its first.
 func fold8(v VecVirtual, op func(a, b Op, out VecVirtual)) VecVirtual {
-	x, y := v.(VecVirtual).AsX(), XMM()
+	x, y := v.AsX(), XMM()
 	VEXTRACTF128(Imm(1), v, y)
 	opx := func(a, b VecVirtual) { op(a, b, b) }
 	lo := XMM()
