@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -78,7 +79,8 @@ func (w *walker) call(n *sitter.Node, s scope) {
 	if callee == nil {
 		return
 	}
-	receiver, name := "", ""
+	var receiver []byte // not a string: in a long chain of calls that would copy each one's receiver
+	name := ""
 	switch callee.Type() {
 	case "identifier":
 		name = callee.Content(w.source)
@@ -87,18 +89,18 @@ func (w *walker) call(n *sitter.Node, s scope) {
 		if object == nil || attribute == nil {
 			return
 		}
-		receiver, name = object.Content(w.source), attribute.Content(w.source)
+		receiver, name = w.source[object.StartByte():object.EndByte()], attribute.Content(w.source)
 	default:
 		return
 	}
 	_, method := unittestArgs[name]
 	switch {
-	case receiver == "self" && method:
+	case string(receiver) == "self" && method:
 		w.callSite("self."+name, n, s)
-	case receiver == "pytest" && (name == "raises" || name == "approx"):
+	case string(receiver) == "pytest" && (name == "raises" || name == "approx"):
 		w.callSite("pytest."+name, n, s)
 	case strings.HasPrefix(name, "assert_") && name != "assert_":
-		if !strings.HasSuffix(receiver, ".mock") {
+		if !bytes.HasSuffix(receiver, []byte(".mock")) {
 			w.callSite("assert_*", n, s)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	sitter "github.com/smacker/go-tree-sitter"
 	"github.com/smacker/go-tree-sitter/python"
@@ -31,6 +32,10 @@ var ErrTooLarge = errors.New("source file is too large to parse")
 // MaxBytes is the longest source that [Parse] reads. Longer files are
 // generated, and the parser needs some fifty times their size.
 const MaxBytes = 8 << 20
+
+// maxTime is a last resort against sources that keep the parser trying. It is
+// a thousand times of what a long file needs, so no result depends on it.
+const maxTime = 20 * time.Second
 
 // File is what a source file contains.
 type File struct {
@@ -123,6 +128,7 @@ func Parse(source []byte) (*File, error) {
 	p := sitter.NewParser()
 	defer p.Close()
 	p.SetLanguage(python.GetLanguage())
+	p.SetOperationLimit(int(maxTime.Microseconds()))
 	tree, err := p.ParseCtx(context.Background(), nil, source)
 	if err != nil {
 		return nil, fmt.Errorf("parsing python: %w", err)
