@@ -208,7 +208,7 @@ func TestPipBadState(t *testing.T) {
 				state = fmt.Sprintf(state, m.SHA256)
 			}
 			writeTestFile(t, filepath.Join(work, "state.json"), []byte(state))
-			writeTestFile(t, filepath.Join(work, "model.part"), make([]byte, 20_000))
+			writeTestFile(t, filepath.Join(work, "model.part"), make([]byte, 40_000))
 			path, err := Pull(ctx, m, Options{})
 			if err != nil {
 				t.Fatal(err)

@@ -146,6 +146,10 @@ func TestResume(t *testing.T) {
 		{"breaks twice", []string{"", "bytes=40000-", "bytes=70000-"}, func(n int, w http.ResponseWriter, r *http.Request) {
 			serve(w, r, data, []int{40_000, 70_000, 100_000}[n])
 		}},
+		{"breaks often, but gets on", []string{"", "bytes=10000-", "bytes=20000-", "bytes=30000-", "bytes=40000-", "bytes=50000-", "bytes=60000-", "bytes=70000-"},
+			func(n int, w http.ResponseWriter, r *http.Request) {
+				serve(w, r, data, []int{10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 70_000, 100_000}[n])
+			}},
 		{"ignores ranges", []string{"", "bytes=40000-"}, func(n int, w http.ResponseWriter, r *http.Request) {
 			r.Header.Del("Range")
 			serve(w, r, data, []int{40_000, 100_000}[n])

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestErrors(t *testing.T) {
@@ -69,8 +70,18 @@ func TestGivesUp(t *testing.T) {
 	if n := len(f.log("")); n != 1+c.Retries {
 		t.Errorf("%d requests, want %d", n, 1+c.Retries)
 	}
-	f.hub.Close()
+
+	f.intercept = func(_ string, _ http.ResponseWriter, r *http.Request) bool {
+		<-r.Context().Done() // says nothing until the client hangs up
+		return true
+	}
 	f.requests = nil
+	c.ETagTimeout = 50 * time.Millisecond
+	if _, err := c.Fetch(ctx, modelRef, nil); err == nil || len(f.log("")) != 1 {
+		t.Errorf("silent server: got %v after %d requests, want an error after one", err, len(f.log("")))
+	}
+
+	f.hub.Close()
 	if _, err := c.Fetch(ctx, modelRef, nil); err == nil || strings.Contains(err.Error(), "attempts") {
 		t.Errorf("no server: got %v, want an error without retries", err)
 	}

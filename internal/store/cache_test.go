@@ -72,10 +72,10 @@ func TestCacheDamage(t *testing.T) {
 		check(fmt.Sprintf("cut at %d", i), intact[:i])
 	}
 	check("longer", append(bytes.Clone(intact), 0))
-	if err := c.Put("other", []byte("x")); err != nil {
+	if err := c.Put("yek", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(c.path("other"), path); err != nil {
+	if err := os.Rename(c.path("yek"), path); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok, err := c.Get("key"); ok || err != nil {
