@@ -84,19 +84,29 @@ func (c *cutter) lineOf(offset int) int {
 	return sort.SearchInts(c.starts, offset+1) - 1
 }
 
-// window makes the window that begins with a task. n is the number of its
-// tasks, 0 if even the first doesn't fit.
+// window makes the window that begins with a task: from the beginning of the
+// file if it has room for that, or else with a quarter of context. n is the
+// number of its tasks, 0 if even the first doesn't fit.
 func (c *cutter) window(first int) (w Window, n int) {
-	tasks := c.doc.Tasks[first:]
-	line := c.lineOf(tasks[0].Start)
-	start, head, room := 0, "", c.maxTokens
-	if c.sum[line+1] > room {
-		for start = line; start > 0 && (c.sum[line]-c.sum[start])*minContext < c.maxTokens; {
-			start--
-		}
-		if start > 0 && c.starts[start] >= c.doc.Imports.End {
-			head, room = c.head, room-c.headSize
-		}
+	if w, n := c.from(0, first); n > 0 {
+		return w, n
+	}
+	line := c.lineOf(c.doc.Tasks[first].Start)
+	start := line
+	for start > 0 && (c.sum[line]-c.sum[start])*minContext < c.maxTokens {
+		start--
+	}
+	if start == 0 {
+		return Window{}, 0
+	}
+	return c.from(start, first)
+}
+
+// from makes the window that begins with a line and a task.
+func (c *cutter) from(start, first int) (w Window, n int) {
+	tasks, head, room := c.doc.Tasks[first:], "", c.maxTokens
+	if start > 0 && c.starts[start] >= c.doc.Imports.End {
+		head, room = c.head, room-c.headSize
 	}
 	for n < len(tasks) && c.sum[c.lineOf(tasks[n].End-1)+1]-c.sum[start] <= room {
 		n++
