@@ -14,8 +14,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -119,6 +119,9 @@ type wheelSpec struct {
 const fakePipVar = "CATALOG_TEST_FAKE_PIP"
 
 func newFakePip(t *testing.T) *fakePip {
+	if runtime.GOOS == "windows" {
+		t.Skip("the fake pip is a shell script")
+	}
 	p := &fakePip{t: t, dir: t.TempDir()}
 	exe, err := os.Executable()
 	if err != nil {
@@ -204,7 +207,9 @@ func fakePipMain(dir string, args []string) int {
 		return 1
 	case "die": // in the middle of moving the wheel to its place
 		os.WriteFile(path, wheel[:len(wheel)/2], 0o666)
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		self, _ := os.FindProcess(os.Getpid())
+		self.Kill()
+		select {}
 	case "hang":
 		quit := make(chan os.Signal, 1)
 		signal.Notify(quit, os.Interrupt)
