@@ -6,10 +6,14 @@
 package adapt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/code2lora/code2lora/internal/adapter"
@@ -112,20 +116,36 @@ func Run(ctx context.Context, j Job, report func(encoder.Progress)) (*adapter.Ad
 	if err != nil {
 		return nil, nil, err
 	}
-	r.Conditioning = Conditioning{Distance: adapter.Distance(a, average), Cosine: adapter.Cosine(a, average)}
+	distance, err := adapter.Distance(a, average)
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint %s: %w", j.Checkpoint.Name, err)
+	}
+	cosine, err := adapter.Cosine(a, average)
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint %s: %w", j.Checkpoint.Name, err)
+	}
+	r.Conditioning = Conditioning{Distance: distance, Cosine: cosine}
 	p.MeanDistance = &r.Conditioning.Distance
 	lap("generate")
 	return a, r, nil
 }
 
-// describe lists why files were left out.
+// describe says why nothing is left to read.
 func describe(counts map[gitrepo.Reason]int) string {
 	if len(counts) == 0 {
 		return "it has no files"
 	}
-	s := ""
-	for reason, n := range counts {
-		s += fmt.Sprintf(", %d %s", n, reason)
+	return "left out: " + Skips(counts)
+}
+
+// Skips lists the numbers of skipped files by reason, the largest first.
+func Skips(counts map[gitrepo.Reason]int) string {
+	reasons := slices.SortedFunc(maps.Keys(counts), func(a, b gitrepo.Reason) int {
+		return cmp.Or(counts[b]-counts[a], strings.Compare(string(a), string(b)))
+	})
+	var parts []string
+	for _, r := range reasons {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[r], r))
 	}
-	return "left out: " + s[2:]
+	return strings.Join(parts, ", ")
 }

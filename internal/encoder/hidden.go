@@ -64,7 +64,7 @@ func (h *hidden) windows(ids []int32) [][]int32 {
 	}
 	some := make([][]int32, o.MaxChunks)
 	for i := range some {
-		some[i] = ws[i*len(ws)/o.MaxChunks]
+		some[i] = ws[(2*i+1)*len(ws)/(2*o.MaxChunks)]
 	}
 	return some
 }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/code2lora/code2lora/internal/adapt"
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/gitrepo"
+)
+
+// adapterJSON describes an adapter in results.
+type adapterJSON struct {
+	Path       string   `json:"path,omitempty"`
+	Rank       int      `json:"rank"`
+	Alpha      float64  `json:"alpha"`
+	Parameters int      `json:"parameters"`
+	Bytes      int64    `json:"bytes"`
+	Modules    []string `json:"modules"`
+	Digest     string   `json:"digest"`
+}
+
+func describeAdapter(a *adapter.Adapter, path string, bytes int64) adapterJSON {
+	j := adapterJSON{Path: path, Rank: a.Rank, Alpha: a.Alpha, Parameters: a.NumParameters(), Bytes: bytes, Digest: adapter.Digest(a)}
+	for _, m := range a.Modules() {
+		j.Modules = append(j.Modules, m.String())
+	}
+	return j
+}
+
+func (a *app) adaptCmd() *cobra.Command {
+	var o struct {
+		ref, base, checkpoint, out string
+		include, exclude           []string
+	}
+	c := &cobra.Command{
+		Use:   "adapt REPO -o DIR",
+		Short: "Turn a repository into an adapter",
+		Long: `Turn a repository into a LoRA adapter and write it to a folder.
+
+REPO is a work tree, a bare repository, a URL, a source tree without git, or a
+source archive. Of a git repository the commit at --at is read (HEAD by default,
+without uncommitted changes). What is left out is reported: vendored, generated,
+binary and large files, links and submodules, and tests unless the checkpoint
+reads them.`,
+		Example: "  code2lora adapt . -o .code2lora/adapter\n  code2lora adapt ../flask --at 3.0.0 -o flask-3.0.0",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.out == "" {
+				return fmt.Errorf("%w: adapt: give the adapter's folder with -o DIR", errUsage)
+			}
+			b, err := a.loadBase(c.Context(), o.base)
+			if err != nil {
+				return err
+			}
+			ad, report, err := a.adapt(c, args[0], o.checkpoint, b, adapt.Job{
+				Ref: o.ref, Filter: gitrepo.Filter{Include: o.include, Exclude: o.exclude}})
+			if err != nil {
+				return err
+			}
+			if err := adapter.WriteNative(o.out, ad); err != nil {
+				return err
+			}
+			j := describeAdapter(ad, o.out, sizeOf(o.out))
+			return a.print(map[string]any{"base": b.info.Name, "adapter": j, "report": report}, func(w io.Writer) {
+				printReport(w, report)
+				fmt.Fprintf(w, "adapter     %s: rank %d, %d parameters, %.1f MB\n", o.out, j.Rank, j.Parameters, float64(j.Bytes)/1e6)
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&o.out, "output", "o", "", "write the adapter to `DIR`")
+	f.StringVar(&o.ref, "at", "", "read the repository at `REF`: a branch, tag or commit (default HEAD)")
+	f.StringVar(&o.checkpoint, "checkpoint", "", "hypernetwork checkpoint `FILE` (default: the one for the base)")
+	f.StringArrayVar(&o.include, "include", nil, "read only files that match `GLOB`, as in 'src/**'; may be repeated")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out files that match `GLOB`; may be repeated")
+	baseFlag(c, &o.base)
+	return c
+}
+
+// adapt runs the main job with progress on standard error.
+func (a *app) adapt(c *cobra.Command, repo, checkpointPath string, b *base, job adapt.Job) (*adapter.Adapter, *adapt.Report, error) {
+	ck, err := a.loadCheckpoint(checkpointPath, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	cache, err := vectorCache()
+	if err != nil {
+		return nil, nil, err
+	}
+	job.Repository, job.Network, job.Git, job.Cache, job.Tool = repo, true, a.err, cache, tool()
+	job.Checkpoint, job.CheckpointSHA256, job.Model, job.Tokenizer = ck.Checkpoint, ck.sha256, b.model, b.tokenizer
+	if a.quiet {
+		job.Git = nil
+	}
+	bar := a.bar()
+	defer bar.done()
+	return adapt.Run(c.Context(), job, func(p encoder.Progress) {
+		bar.show("reading %d of %d files, %d of about %d tokens", p.Files, p.TotalFiles, p.Tokens, p.EstimatedTokens)
+	})
+}
+
+func printReport(w io.Writer, r *adapt.Report) {
+	fmt.Fprintf(w, "repository  %s", r.Repository)
+	if r.Commit != "" {
+		fmt.Fprintf(w, " at %.12s", r.Commit)
+	}
+	fmt.Fprintf(w, "\nread        %d files, %d tokens", r.Files, r.Tokens)
+	if r.LeftOut > 0 {
+		fmt.Fprintf(w, " (%d files left out by the encoder's limit)", r.LeftOut)
+	}
+	fmt.Fprintln(w)
+	if s := adapt.Skips(r.Skipped); s != "" {
+		fmt.Fprintf(w, "skipped     %s\n", s)
+	}
+	fmt.Fprintf(w, "seconds     read %.1f, encode %.1f, generate %.2f\n", r.Seconds["read"], r.Seconds["encode"], r.Seconds["generate"])
+	fmt.Fprintf(w, "condition   distance %.3f from the checkpoint's average adapter, cosine %.3f", r.Conditioning.Distance, r.Conditioning.Cosine)
+	if r.Conditioning.Distance < adapt.Inactive {
+		fmt.Fprint(w, " (next to nothing: this adapter hardly depends on the repository)")
+	}
+	fmt.Fprintln(w)
+}
+
+// sizeOf adds up the files of a folder, or gives the size of a file.
+func sizeOf(path string) (n int64) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		if info, err := os.Stat(path); err == nil {
+			return info.Size()
+		}
+		return 0
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/store"
+	"github.com/code2lora/code2lora/runs"
+)
+
+// checkpoint is a loaded hypernetwork checkpoint.
+type checkpoint struct {
+	*hypernet.Checkpoint
+	sha256 string
+}
+
+// builtinCheckpoint returns the name of the checkpoint that comes with the
+// program for the base with the given digest, or "".
+func builtinCheckpoint(baseSHA256 string) string {
+	for _, c := range runs.Checkpoints {
+		if c.BaseSHA256 == baseSHA256 {
+			return c.Name
+		}
+	}
+	return ""
+}
+
+// loadCheckpoint reads the checkpoint at path or, when that is empty, the one
+// that comes with the program for the base.
+func (a *app) loadCheckpoint(path string, b *base) (*checkpoint, error) {
+	if path == "" {
+		var err error
+		if path, err = unpackCheckpoint(b); err != nil {
+			return nil, err
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	c, err := hypernet.Load(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: checkpoint %s: %w", errInput, path, err)
+	}
+	if c.Base.SHA256 != b.info.SHA256 || c.Head.Dims() != b.model.Config.Dims() {
+		return nil, fmt.Errorf("checkpoint %s was trained for base %s (%.12s…), not for %s (%.12s…): %w",
+			path, c.Base.Name, c.Base.SHA256, b.info.Name, b.info.SHA256, errNoCheckpoint)
+	}
+	return &checkpoint{c, hex.EncodeToString(sum[:])}, nil
+}
+
+// unpackCheckpoint writes the checkpoint that comes with the program for a
+// base to the program's folder, unless it is there, and returns its path.
+func unpackCheckpoint(b *base) (string, error) {
+	var have []string
+	for _, c := range runs.Checkpoints {
+		have = append(have, c.Name)
+		if c.BaseSHA256 != b.info.SHA256 {
+			continue
+		}
+		sum := sha256.Sum256(c.Data)
+		path := filepath.Join(store.Root(), "checkpoints", c.Name+"-"+hex.EncodeToString(sum[:8])+".safetensors")
+		old, err := os.ReadFile(path)
+		if err == nil && bytes.Equal(old, c.Data) {
+			return path, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		return path, store.WriteFile(path, func(w io.Writer) error {
+			_, err := w.Write(c.Data)
+			return err
+		})
+	}
+	return "", fmt.Errorf("base %s: %w: those that come with the program are for %s; give another with --checkpoint, or train one",
+		b.info.Name, errNoCheckpoint, strings.Join(have, ", "))
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/code2lora/code2lora/internal/curves"
+	"github.com/code2lora/code2lora/internal/train"
+)
+
+func (a *app) trainCmd() *cobra.Command {
+	var o struct {
+		config, mirrors string
+		network         bool
+	}
+	c := &cobra.Command{
+		Use:   "train -c FILE",
+		Short: "Train a hypernetwork checkpoint",
+		Long: `Train a hypernetwork on the repositories that a configuration lists, and write
+checkpoint.safetensors and metrics.jsonl to the folder beside it that has its
+name. A run that was interrupted continues where it was saved last.
+
+Repositories are read from local clones under --mirrors (owner+name, owner/name
+or name), and cloned only with --network. Repositories of the test split are
+refused.`,
+		Example: "  code2lora train -c runs/smollm2-135m.yaml --mirrors ../mirrors",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.config == "" {
+				return fmt.Errorf("%w: train: give the configuration with -c FILE", errUsage)
+			}
+			cfg, deps, err := a.trainDeps(c, o.config, o.mirrors, o.network)
+			if err != nil {
+				return err
+			}
+			job, err := train.NewJob(c.Context(), cfg, *deps)
+			if err != nil {
+				return err
+			}
+			a.note("%d repositories, %d tasks to train on; %d and %d to validate on", len(job.Train), train.NumTasks(job.Train),
+				len(job.Validation), train.NumTasks(job.Validation))
+			bar := a.bar()
+			began := time.Now()
+			last := train.Progress{}
+			err = job.Do(c.Context(), func(p train.Progress) {
+				last = p
+				a.showStep(bar, p, began)
+			})
+			bar.done()
+			if err != nil {
+				return err
+			}
+			result := map[string]any{"run": cfg.Dir(), "checkpoint": filepath.Join(cfg.Dir(), train.CheckpointFile),
+				"repositories": len(job.Train), "tasks": train.NumTasks(job.Train), "last": last}
+			return a.print(result, func(w io.Writer) { fmt.Fprintf(w, "checkpoint  %s\n", result["checkpoint"]) })
+		},
+	}
+	c.Flags().StringVarP(&o.config, "config", "c", "", "training configuration `FILE`")
+	c.Flags().StringVar(&o.mirrors, "mirrors", "", "`DIR` with local clones of the repositories")
+	c.Flags().BoolVar(&o.network, "network", false, "clone repositories that are not there")
+	return c
+}
+
+// trainDeps reads a configuration and loads what it needs.
+func (a *app) trainDeps(c *cobra.Command, path, mirrors string, network bool) (*train.Config, *train.Deps, error) {
+	cfg, err := train.ReadConfig(path)
+	if err != nil {
+		return nil, nil, errors.Join(errInput, err)
+	}
+	b, err := a.loadBase(c.Context(), cfg.Base)
+	if err != nil {
+		return nil, nil, err
+	}
+	cache, err := vectorCache()
+	if err != nil {
+		return nil, nil, err
+	}
+	bar := a.bar()
+	return cfg, &train.Deps{Base: b.id(), Model: b.model, Tokenizer: b.tokenizer, Cache: cache, Mirrors: mirrors,
+		Network: network, Tool: tool(), Report: bar.show}, nil
+}
+
+// showStep shows the live line of a run; validations get a line of their own.
+func (a *app) showStep(b *bar, p train.Progress, began time.Time) {
+	if v := p.Validation; v != nil {
+		b.done()
+		best := ""
+		if p.Best {
+			best = ", the best so far"
+		}
+		a.note("step %d validation (%d tasks of %d repositories%s): cross-entropy own %.4f, average %.4f, stranger %.4f; exact match own %.3f, average %.3f, stranger %.3f",
+			p.Step, v.Tasks, v.Repositories, best, v.Own.CrossEntropy.Mean, v.Average.CrossEntropy.Mean, v.Stranger.CrossEntropy.Mean,
+			v.Own.ExactMatch.Mean, v.Average.ExactMatch.Mean, v.Stranger.ExactMatch.Mean)
+		return
+	}
+	b.show("step %d of %d, epoch %d: loss %.4f, gradient norm %.3f, learning rate %.2g, %.0f tokens/s, %s", p.Step, p.Steps, p.Epoch+1,
+		p.Loss, p.GradNorm, p.LearningRate, p.PerSecond, time.Since(began).Round(time.Second))
+}
+
+func (a *app) plotCmd() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:   "plot RUN",
+		Short: "Draw the learning curves of a run",
+		Long: `Draw the curves in RUN/metrics.jsonl: the training loss, and the validation of
+own, average and strange adapters. RUN/curves.svg is written unless -o names
+another .svg or .png file.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			metrics, err := curves.ReadMetrics(filepath.Join(args[0], "metrics.jsonl"))
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				out = filepath.Join(args[0], "curves.svg")
+			}
+			if err := curves.Draw(out, filepath.Base(filepath.Clean(args[0])), metrics); err != nil {
+				return err
+			}
+			return a.print(map[string]any{"plot": out, "steps": metrics[len(metrics)-1].Step},
+				func(w io.Writer) { fmt.Fprintln(w, out) })
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "", "write to `FILE` (.svg or .png)")
+	return c
+}
