@@ -157,10 +157,9 @@ func testGemm(t *testing.T, r *rand.Rand, p place, g gemmCase) {
 				abs += math.Abs(v)
 			}
 			bound := abs * float64(g.k+4) * u * second
-			for name, got := range map[string]float32{active.name: c[i*ldc+j], "generic": other[i*ldc+j]} {
-				if !(math.Abs(float64(got)-s) <= bound+tiny) {
-					t.Fatalf("%s: by %s element (%d, %d) is %g, want %g ± %g", what, name, i, j, got, s, bound)
-				}
+			got, portable := c[i*ldc+j], other[i*ldc+j]
+			if !(math.Abs(float64(got)-s) <= bound+tiny && math.Abs(float64(portable)-s) <= bound+tiny) {
+				t.Fatalf("%s: element (%d, %d) is %g, by generic %g, want %g ± %g", what, i, j, got, portable, s, bound)
 			}
 		}
 		for j := g.n; j < ldc && i*ldc+j < len(c); j++ {
@@ -181,7 +180,7 @@ func TestGemm(t *testing.T) {
 	all := places()
 	each(t, func(t *testing.T, _ *ops) {
 		pick := func() int { return sizes[r.IntN(len(sizes))] }
-		for i := range 1500 {
+		for i := range 800 {
 			testGemm(t, r, all[i%len(all)], gemmCase{
 				i&1 != 0, i&2 != 0, pick(), pick(), pick(),
 				scalars[r.IntN(3)], scalars[r.IntN(3)],
@@ -206,7 +205,7 @@ func TestGemmPackLimit(t *testing.T) {
 	for _, packLimit = range []int{1, 50 * panelWidth, 200 * panelWidth} {
 		each(t, func(t *testing.T, _ *ops) {
 			for i := range 4 {
-				testGemm(t, r, places()[0], gemmCase{i&1 != 0, i&2 != 0, 401, 83, 67, 1, 1, 0, 0, 0})
+				testGemm(t, r, places()[0], gemmCase{i&1 != 0, i&2 != 0, 391, 53, 23, 1, 1, 0, 0, 0})
 				testGemm(t, r, places()[0], gemmCase{i&1 != 0, i&2 != 0, 41, 83, 67, 2, 0, 0, 0, 1})
 			}
 		})

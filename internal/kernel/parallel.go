@@ -106,13 +106,7 @@ func Parallel(n int, f func(i int)) {
 
 // idle reports whether Parallel, called now, would get the workers. Another
 // goroutine may change that at once, so it is a hint.
-func (p *team) idle() bool {
-	if !p.busy.TryLock() {
-		return false
-	}
-	p.busy.Unlock()
-	return true
-}
+func (p *team) idle() bool { return p.current.Load() == nil }
 
 // run is Parallel with the team to itself.
 func (p *team) run(n int, f func(int)) {

@@ -102,15 +102,15 @@ dotAVX2_done:
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VMOVAPS      X0, X0
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x4e, X0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0xb1, X0, X1
-	VADDPS       X1, X0, X0
+	VMOVAPS      X0, X1
+	VEXTRACTF128 $0x01, Y0, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0x4e, X1, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0xb1, X1, X0
+	VADDPS       X0, X1, X1
 	VZEROUPPER
-	MOVSS        X0, ret+48(FP)
+	MOVSS        X1, ret+48(FP)
 	RET
 
 // func addAVX2(y []float32, x []float32)
@@ -421,15 +421,15 @@ sumAVX2_done:
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VMOVAPS      X0, X0
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x4e, X0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0xb1, X0, X1
-	VADDPS       X1, X0, X0
+	VMOVAPS      X0, X1
+	VEXTRACTF128 $0x01, Y0, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0x4e, X1, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0xb1, X1, X0
+	VADDPS       X0, X1, X1
 	VZEROUPPER
-	MOVSS        X0, ret+24(FP)
+	MOVSS        X1, ret+24(FP)
 	RET
 
 // func maxAVX2(x []float32) float32
@@ -498,23 +498,23 @@ maxAVX2_done:
 	VMAXPS       Y3, Y1, Y1
 	VMAXPS       Y4, Y2, Y2
 	VMAXPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VMOVAPS      X1, X1
-	VMAXPS       X2, X1, X1
-	VPERMILPS    $0x4e, X1, X2
-	VMAXPS       X2, X1, X1
-	VPERMILPS    $0xb1, X1, X2
-	VMAXPS       X2, X1, X1
-	VEXTRACTF128 $0x01, Y0, X2
-	VMOVAPS      X0, X0
-	VORPS        X2, X0, X0
-	VPERMILPS    $0x4e, X0, X2
-	VORPS        X2, X0, X0
-	VPERMILPS    $0xb1, X0, X2
-	VORPS        X2, X0, X0
+	VMOVAPS      X1, X2
+	VEXTRACTF128 $0x01, Y1, X1
+	VMAXPS       X1, X2, X2
+	VPERMILPS    $0x4e, X2, X1
+	VMAXPS       X1, X2, X2
+	VPERMILPS    $0xb1, X2, X1
+	VMAXPS       X1, X2, X2
+	VMOVAPS      X0, X1
+	VEXTRACTF128 $0x01, Y0, X0
 	VORPS        X0, X1, X1
+	VPERMILPS    $0x4e, X1, X0
+	VORPS        X0, X1, X1
+	VPERMILPS    $0xb1, X1, X0
+	VORPS        X0, X1, X1
+	VORPS        X1, X2, X2
 	VZEROUPPER
-	MOVSS        X1, ret+24(FP)
+	MOVSS        X2, ret+24(FP)
 	RET
 
 DATA negInf<>+0(SB)/4, $0xff800000
@@ -918,15 +918,15 @@ expSubAVX2_eight_end:
 	VADDPS       Y5, Y3, Y3
 
 expSubAVX2_done:
-	VEXTRACTF128 $0x01, Y3, X0
-	VMOVAPS      X3, X1
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0x4e, X1, X0
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0xb1, X1, X0
-	VADDPS       X0, X1, X1
+	VMOVAPS      X3, X0
+	VEXTRACTF128 $0x01, Y3, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
 	VZEROUPPER
-	MOVSS        X1, ret+56(FP)
+	MOVSS        X0, ret+56(FP)
 	RET
 
 // func sumExpSubAVX2(src []float32, shift float32) float32
@@ -1012,15 +1012,15 @@ sumExpSubAVX2_eight_end:
 	VADDPS       Y5, Y3, Y3
 
 sumExpSubAVX2_done:
-	VEXTRACTF128 $0x01, Y3, X0
-	VMOVAPS      X3, X1
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0x4e, X1, X0
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0xb1, X1, X0
-	VADDPS       X0, X1, X1
+	VMOVAPS      X3, X0
+	VEXTRACTF128 $0x01, Y3, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
 	VZEROUPPER
-	MOVSS        X1, ret+32(FP)
+	MOVSS        X0, ret+32(FP)
 	RET
 
 // func swiGLUAVX2(h []float32, gate []float32, up []float32)

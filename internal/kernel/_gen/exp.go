@@ -124,7 +124,7 @@ func expSub(what string, write bool) {
 	RET()
 }
 
-// expNeg returns 1 + e^-x.
+// onePlusExpNeg returns 1 + e^-x.
 func onePlusExpNeg(x, lo, hi VecVirtual) VecVirtual {
 	e := YMM()
 	VXORPS(constant32("signBit", 1<<31), x, e)

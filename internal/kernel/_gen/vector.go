@@ -151,16 +151,14 @@ func fold(acc []VecVirtual, op func(a, b Op, out VecVirtual)) VecVirtual {
 
 // fold8 reduces the lanes of v to its first.
 func fold8(v VecVirtual, op func(a, b Op, out VecVirtual)) VecVirtual {
-	x, y := v.AsX(), XMM()
-	VEXTRACTF128(Imm(1), v, y)
-	opx := func(a, b VecVirtual) { op(a, b, b) }
-	lo := XMM()
-	VMOVAPS(x, lo)
-	opx(y, lo)
-	VPERMILPS(Imm(0x4e), lo, y)
-	opx(y, lo)
-	VPERMILPS(Imm(0xb1), lo, y)
-	opx(y, lo)
+	lo, hi := XMM(), XMM()
+	VMOVAPS(v.AsX(), lo)
+	VEXTRACTF128(Imm(1), v, hi)
+	op(hi, lo, lo)
+	for _, swap := range []uint64{0x4e, 0xb1} { // halves, then neighbours
+		VPERMILPS(Imm(swap), lo, hi)
+		op(hi, lo, lo)
+	}
 	return lo
 }
 
