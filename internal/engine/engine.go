@@ -130,29 +130,37 @@ func (e *Engine) Complete(ctx context.Context, p Prompt, a *adapter.Adapter, opt
 		next = []int32{id}
 	}
 	stopped, err := out.write(stream.Flush())
-	if err == nil && !stopped {
+	if stopped {
+		c.FinishReason = FinishStop
+	} else if err == nil {
 		err = out.flush()
 	}
+	if err != nil {
+		return nil, err
+	}
 	c.Text = out.text()
-	return c, err
+	return c, nil
 }
 
 // promptTokens lays out a prompt, cut at its beginning to leave room for the
-// answer.
+// answer. Where the tokenizer asks for it, the token that begins a text comes
+// first, cut or not.
 func (e *Engine) promptTokens(p Prompt, maxTokens int, c *Completion) ([]int32, error) {
 	t := e.Tokenizer
 	room := e.Model.MaxContext() - maxTokens
-	if room < 8 {
+	if room < 8 { // the fewest in which a prompt says anything
 		return nil, fmt.Errorf("%d tokens to generate leave no room for a prompt in a context of %d", maxTokens, e.Model.MaxContext())
+	}
+	var bos []int32
+	if t.AddBOS() {
+		bos = []int32{t.BOS()}
+		room--
 	}
 	prefix := t.Encode(p.Prefix)
 	pre, suf, mid, fim := t.FIM()
 	c.SuffixIgnored = p.Suffix != "" && !fim
 	if p.Suffix == "" || !fim {
-		if t.AddBOS() {
-			prefix = append([]int32{t.BOS()}, prefix...)
-		}
-		if len(prefix) == 0 {
+		if len(prefix) == 0 && len(bos) == 0 {
 			start := t.BOS()
 			if start < 0 {
 				start = t.EOS()
@@ -163,7 +171,7 @@ func (e *Engine) promptTokens(p Prompt, maxTokens int, c *Completion) ([]int32, 
 			prefix = []int32{start}
 		}
 		c.Truncated = len(prefix) > room
-		return prefix[max(0, len(prefix)-room):], nil
+		return append(bos, prefix[max(0, len(prefix)-room):]...), nil
 	}
 	// Three quarters of the room go to the prefix, unless the suffix is short.
 	suffix := t.Encode(p.Suffix)
@@ -171,7 +179,7 @@ func (e *Engine) promptTokens(p Prompt, maxTokens int, c *Completion) ([]int32, 
 	forSuffix := min(len(suffix), max(room/4, room-len(prefix)))
 	forPrefix := min(len(prefix), room-forSuffix)
 	c.Truncated = forSuffix < len(suffix) || forPrefix < len(prefix)
-	ids := append([]int32{pre}, prefix[len(prefix)-forPrefix:]...)
+	ids := append(append(bos, pre), prefix[len(prefix)-forPrefix:]...)
 	ids = append(append(ids, suf), suffix[:forSuffix]...)
 	return append(ids, mid), nil
 }
