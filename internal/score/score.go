@@ -14,6 +14,7 @@ package score
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -150,14 +151,21 @@ func (s *Scorer) Score(ctx context.Context, tasks []Task, a *adapter.Adapter, re
 // what follows the target.
 func (s *Scorer) sequence(t Task) (model.Sequence, int, error) {
 	prefix, target := s.Tokenizer.Encode(t.Prefix), s.Tokenizer.Encode(t.Target)
-	room := s.Model.MaxContext() - len(target)
+	if len(target) == 0 {
+		return model.Sequence{}, 0, fmt.Errorf("target %q has no tokens: the base's vocabulary lacks its bytes", t.Target)
+	}
+	var bos []int32
+	if s.Tokenizer.AddBOS() {
+		bos = []int32{s.Tokenizer.BOS()}
+	}
+	room := s.Model.MaxContext() - len(target) - len(bos)
 	if s.MaxPrefixTokens > 0 {
 		room = min(room, s.MaxPrefixTokens)
 	}
 	if room < 1 {
 		return model.Sequence{}, 0, fmt.Errorf("target of %d tokens does not fit a context of %d", len(target), s.Model.MaxContext())
 	}
-	prefix = prefix[max(0, len(prefix)-room):]
+	prefix = append(bos, prefix[max(0, len(prefix)-room):]...)
 	if len(prefix) == 0 { // something must come before the first target token
 		start := s.Tokenizer.BOS()
 		if start < 0 {
@@ -188,11 +196,15 @@ func (s *Scorer) judge(v *Value, labels []model.Label, nll []float32, best []int
 	v.ExactMatch = v.ExactMatch && Leaves(s.Tokenizer, best[n])
 }
 
-// Leaves reports whether a token after a target ends it.
+// Leaves reports whether a token after a target ends it: one that starts with
+// a newline, a closing bracket, a comma or a comment sign, or that ends the
+// text. Comment signs are "#" and the "//" of many languages besides Python,
+// in which a token "//" divides; a target after which a model goes on to
+// divide by something is counted as left.
 func Leaves(t *tokenizer.Tokenizer, id int32) bool {
 	if t.IsEOG(id) {
 		return true
 	}
 	text := t.Bytes(id)
-	return len(text) > 0 && strings.IndexByte("\r\n)]},#", text[0]) >= 0
+	return len(text) > 0 && strings.IndexByte("\r\n)]},#", text[0]) >= 0 || bytes.HasPrefix(text, []byte("//"))
 }
