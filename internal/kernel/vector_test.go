@@ -303,3 +303,34 @@ func TestVectorNaN(t *testing.T) {
 		}
 	})
 }
+
+// FuzzVector runs the common check at other lengths, places and magnitudes.
+func FuzzVector(f *testing.F) {
+	for i := range vectorKernels {
+		f.Add(uint64(i), uint16(33), uint8(i), uint8(i), uint8(0))
+		f.Add(uint64(i), uint16(1000), uint8(i), uint8(9), uint8(20))
+	}
+	all := places()
+	f.Fuzz(func(t *testing.T, seed uint64, n uint16, kernel, at, exponent uint8) {
+		k := vectorKernels[int(kernel)%len(vectorKernels)]
+		scale := float32(math.Ldexp(1, 3-int(exponent%24))) // below the overflow of Exp
+		each(t, func(t *testing.T, o *ops) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			v := make([][]float32, k.args)
+			for i := range v {
+				var ok func() bool
+				v[i], ok = all[(int(at)+i)%len(all)].make(t, int(n%3000))
+				fill(r, v[i])
+				for j := range v[i] {
+					v[i][j] *= scale
+				}
+				defer func() {
+					if !ok() {
+						t.Errorf("%s of %d: wrote outside operand %d", k.name, n%3000, i)
+					}
+				}()
+			}
+			k.check(t, o, v)
+		})
+	})
+}
