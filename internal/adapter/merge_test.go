@@ -50,7 +50,7 @@ func expected(t *testing.T, f *gguf.File, a *Adapter, l int, m Module) []float64
 
 func TestMergeGGUF(t *testing.T) {
 	// relative to the largest value of a tensor
-	tolerances := map[gguf.Type]float64{gguf.F32: 1e-6, gguf.F16: 0x1p-11, gguf.BF16: 0x1p-8, 
+	tolerances := map[gguf.Type]float64{gguf.F32: 1e-6, gguf.F16: 0x1p-11, gguf.BF16: 0x1p-8,
 		gguf.Q8_0: 1.0/254 + 0x1p-11} // half a step, and the rounding of the scale
 	for _, arch := range []string{"llama", "qwen2"} {
 		for typ, tolerance := range tolerances {
