@@ -40,6 +40,9 @@ func ReadTasks(r io.Reader) ([]Task, error) {
 	in := bufio.NewReader(r)
 	for line := 1; ; line++ {
 		text, err := in.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("line %d: %w", line, err)
+		}
 		if len(strings.TrimSpace(string(text))) > 0 {
 			var raw struct {
 				Prefix     *string `json:"prefix"`
@@ -54,11 +57,8 @@ func ReadTasks(r io.Reader) ([]Task, error) {
 			}
 			tasks = append(tasks, Task{*raw.Prefix, *raw.Target, raw.Repository})
 		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
+			break
 		}
 	}
 	if len(tasks) == 0 {
