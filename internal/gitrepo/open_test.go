@@ -256,6 +256,11 @@ func TestHostileConfiguration(t *testing.T) {
 		runGit(t, bare, "", "config", key, script)
 	}
 	runGit(t, bare, "", "config", "log.showSignature", "true")
+	// A signed commit, which git log would have gpg.program verify.
+	header, body, _ := strings.Cut(runGit(t, bare, "", "cat-file", "commit", "main"), "\n\n")
+	signature := "\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n"
+	signed := runGit(t, bare, header+signature+body+"\n", "hash-object", "-t", "commit", "-w", "--stdin")
+	runGit(t, bare, "", "update-ref", "refs/heads/main", signed)
 	for _, hook := range []string{"post-checkout", "reference-transaction", "post-index-change"} {
 		if err := os.MkdirAll(filepath.Join(bare, "hooks"), 0o755); err != nil {
 			t.Fatal(err)
