@@ -62,7 +62,7 @@ reads them.`,
 			if err != nil {
 				return err
 			}
-			if err := adapter.WriteNative(o.out, ad); err != nil {
+			if err := adapter.WriteNative(o.out, ad, adapter.Options{}); err != nil {
 				return err
 			}
 			j := describeAdapter(ad, o.out, sizeOf(o.out))

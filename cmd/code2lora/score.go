@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/code2lora/code2lora/internal/score"
+)
+
+func (a *app) scoreCmd() *cobra.Command {
+	var o struct {
+		base, adapter string
+		details       bool
+		maxPrefix     int
+	}
+	c := &cobra.Command{
+		Use:   "score TASKS.jsonl",
+		Short: "Score a base, or a base with an adapter, on tasks",
+		Long: `Score tasks: one {"prefix": ..., "target": ...} a line; "-" reads standard input.
+
+exact_match is the share of tasks whose greedy continuation begins with exactly
+the target's tokens and then leaves it: the next token starts with a newline, a
+closing bracket, a comma or a comment sign, or ends the text. cross_entropy is
+in nats per target token. Prefix and target are tokenised on their own.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			tasks, err := a.readTasks(args[0])
+			if err != nil {
+				return err
+			}
+			b, err := a.loadBase(c.Context(), o.base)
+			if err != nil {
+				return err
+			}
+			ad, err := a.loadAdapter(o.adapter, b)
+			if err != nil {
+				return err
+			}
+			s := score.Scorer{Model: b.model, Tokenizer: b.tokenizer, MaxPrefixTokens: o.maxPrefix}
+			bar := a.bar()
+			values, err := s.Score(c.Context(), tasks, ad, func(done int) { bar.show("%d of %d tasks", done, len(tasks)) })
+			bar.done()
+			if err != nil {
+				return err
+			}
+			sum := score.Summarize(values)
+			result := struct {
+				Base    string `json:"base"`
+				Adapter string `json:"adapter,omitempty"`
+				score.Summary
+				Details []score.Value `json:"details,omitempty"`
+			}{Base: b.info.Name, Adapter: o.adapter, Summary: sum}
+			if o.details {
+				result.Details = values
+			}
+			return a.print(result, func(w io.Writer) {
+				fmt.Fprintf(w, "tasks          %d\nexact match    %.4f\ncross-entropy  %.4f nats per target token\n", sum.Tasks, sum.ExactMatch, sum.CrossEntropy)
+				for i, v := range result.Details {
+					fmt.Fprintf(w, "%6d  %-5t  %.4f  %d tokens\n", i+1, v.ExactMatch, v.CrossEntropy, v.Tokens)
+				}
+			})
+		},
+	}
+	c.Flags().StringVar(&o.adapter, "adapter", "", "use the adapter in `DIR` (any format)")
+	c.Flags().BoolVar(&o.details, "details", false, "add the values of each task")
+	c.Flags().IntVar(&o.maxPrefix, "max-prefix", 0, "cut prefixes at their beginning to `N` tokens (default: what the context allows)")
+	baseFlag(c, &o.base)
+	return c
+}
+
+// readTasks reads a tasks file.
+func (a *app) readTasks(path string) ([]score.Task, error) {
+	in := a.in
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	tasks, err := score.ReadTasks(in)
+	if err != nil {
+		return nil, errors.Join(errInput, fmt.Errorf("tasks %s: %w", path, err))
+	}
+	return tasks, nil
+}

@@ -1,0 +1,64 @@
+package sample
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/code2lora/code2lora/internal/dataset"
+	"github.com/code2lora/code2lora/internal/gitrepo"
+)
+
+// Assertions returns up to n assertions of a repository's tests, from
+// different files where there are enough, in an order that is arbitrary but
+// stable, so that nobody picked them. Prefixes are cut to maxLines lines.
+func Assertions(ctx context.Context, s *gitrepo.Snapshot, n, maxLines int) ([]dataset.Task, error) {
+	var files []gitrepo.File
+	for _, f := range s.Files {
+		if dataset.IsTestFile(f.Path) {
+			files = append(files, f)
+		}
+	}
+	var all []dataset.Task
+	err := s.Each(ctx, files, func(f gitrepo.File, text []byte) error {
+		tasks, _ := dataset.Extract(f.Path, text)
+		all = append(all, tasks...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b dataset.Task) int { return cmp.Compare(rank(a), rank(b)) })
+	perFile := map[string]int{}
+	var picked []dataset.Task
+	for round := 1; len(picked) < n && round <= n; round++ {
+		for _, t := range all {
+			if len(picked) < n && perFile[t.File] == round-1 {
+				perFile[t.File]++
+				t.Prefix = lastLines(t.Prefix, maxLines)
+				picked = append(picked, t)
+			}
+		}
+	}
+	return picked, nil
+}
+
+// rank is a number that says nothing about a task.
+func rank(t dataset.Task) uint64 {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s:%d", t.File, t.Start))
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+func lastLines(s string, n int) string {
+	at := len(s)
+	for range n {
+		if at = strings.LastIndexByte(s[:at], '\n'); at < 0 {
+			return s
+		}
+	}
+	return s[at+1:]
+}
