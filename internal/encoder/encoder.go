@@ -57,7 +57,8 @@ type Progress struct {
 	EstimatedTokens   int // in all files, from their sizes
 }
 
-// Encoder turns a repository into a representation.
+// Encoder turns a repository into a representation. Its methods may be called
+// concurrently.
 type Encoder interface {
 	// ID names the encoder and all options that change its result.
 	ID() string
@@ -85,6 +86,9 @@ func New(o Options, m *model.Model, t *tokenizer.Tokenizer, cache Cache) (Encode
 		if o.Layer > m.NumHiddenLayers {
 			return nil, fmt.Errorf("encoder: layer %d, but the base has %d", o.Layer, m.NumHiddenLayers)
 		}
+		if o.Chunk > m.MaxContext() {
+			return nil, fmt.Errorf("encoder: chunk %d, but the base's context is %d tokens", o.Chunk, m.MaxContext())
+		}
 		e.files = &hidden{opt: o, model: m, tokenizer: t}
 	}
 	return e, nil
@@ -92,8 +96,10 @@ func New(o Options, m *model.Model, t *tokenizer.Tokenizer, cache Cache) (Encode
 
 // fileVectors makes vectors of files. add may hold files back until a batch is
 // full; done receives each file's vector (nil if the file is too short) and
-// number of tokens. flush finishes what is held back.
+// number of tokens. flush finishes what is held back. fresh returns one that
+// holds nothing back, for another repository.
 type fileVectors interface {
+	fresh() fileVectors
 	dim() int
 	add(ctx context.Context, content []byte, done func(v []float32, tokens int) error) error
 	flush(ctx context.Context) error
@@ -134,7 +140,8 @@ func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) 
 	for _, b := range blobs {
 		p.EstimatedTokens += int(float64(b.Size) / bytesPerToken)
 	}
-	pool := newPool(e.files.dim())
+	files := e.files.fresh()
+	pool := newPool(files.dim())
 	done := func(b Blob, v []float32, tokens int) {
 		p.Files++
 		p.Tokens += tokens
@@ -155,7 +162,7 @@ func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) 
 		done(b, v, tokens)
 	}
 	err := src.Each(ctx, missing, func(b Blob, content []byte) error {
-		return e.files.add(ctx, content, func(v []float32, tokens int) error {
+		return files.add(ctx, content, func(v []float32, tokens int) error {
 			done(b, v, tokens)
 			return e.keep(b, v, tokens)
 		})
@@ -163,7 +170,7 @@ func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) 
 	if err != nil {
 		return nil, err
 	}
-	if err := e.files.flush(ctx); err != nil {
+	if err := files.flush(ctx); err != nil {
 		return nil, err
 	}
 	if pool.n == 0 {

@@ -38,6 +38,10 @@ type hiddenFile struct {
 	done    func(v []float32, tokens int) error
 }
 
+func (h *hidden) fresh() fileVectors {
+	return &hidden{opt: h.opt, model: h.model, tokenizer: h.tokenizer}
+}
+
 func (h *hidden) dim() int {
 	if h.opt.Lexicon {
 		return 2 * h.model.HiddenSize
@@ -104,7 +108,7 @@ func (h *hidden) lexicon(ctx context.Context, ids []int32) ([]float32, error) {
 	distinct := slices.Sorted(maps.Keys(count))
 	d := h.model.HiddenSize
 	sum, weight := make([]float64, d), 0.0
-	for part := range slices.Chunk(distinct, batchTokens) {
+	for part := range slices.Chunk(distinct, min(batchTokens, h.model.MaxContext())) {
 		rows, err := h.model.Hidden(ctx, [][]int32{part}, 0)
 		if err != nil {
 			return nil, err

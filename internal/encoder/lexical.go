@@ -14,6 +14,8 @@ import (
 // length (feature hashing, arXiv 0902.2206).
 type lexical struct{ dimension int }
 
+func (l *lexical) fresh() fileVectors { return l }
+
 func (l *lexical) dim() int { return l.dimension }
 
 func (l *lexical) flush(context.Context) error { return nil }
