@@ -63,6 +63,9 @@
 // dataset cuts the assertions of test files into tasks, and decides which
 // repositories belong to training, validation and test.
 //
+// sample fetches the repository that the demo adapts to, one of the test split,
+// and picks the assertions that it completes.
+//
 // train fits a hypernetwork: it prepares the data, takes steps, compares the
 // adapters of unseen repositories with the average one, and resumes to the same
 // bits.

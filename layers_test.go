@@ -30,7 +30,7 @@ var layers = [][]string{
 		"internal/safetensors", "internal/store", "internal/testutil", "internal/tokenizer", "runs"},
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
 	{"internal/dataset", "internal/model"},
-	{"internal/encoder", "internal/engine", "internal/hypernet", "internal/score"},
+	{"internal/encoder", "internal/engine", "internal/hypernet", "internal/sample", "internal/score"},
 	{"internal/adapt", "internal/train"},
 	{"internal/curves"},
 	{"cmd/code2lora"},
