@@ -176,10 +176,16 @@ func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) 
 	if pool.n == 0 {
 		return nil, fmt.Errorf("%w: %d files, none of them long enough", ErrNothing, len(blobs))
 	}
-	return &embedding.Representation{
+	v := pool.vector()
+	rep := &embedding.Representation{
 		Encoder: e.ID(), Input: pool.digest(), Files: pool.n, LeftOut: leftOut, Tokens: p.Tokens,
-		Tensors: map[string]embedding.Tensor{embedding.Repository: pool.vector()},
-	}, nil
+		Tensors: map[string]embedding.Tensor{embedding.Repository: v},
+	}
+	if e.opt.Lexicon {
+		d := pool.d / 2 // a file vector is hidden states, then lexicon
+		rep.Tensors[embedding.Lexicon] = embedding.Tensor{Shape: []int{d}, Data: v.Data[d : 2*d]}
+	}
+	return rep, nil
 }
 
 // key is the cache key of a file vector: blob and encoder, without the options
