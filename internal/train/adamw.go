@@ -78,8 +78,8 @@ func clip(params []*hypernet.Param, most float64) float64 {
 	return norm
 }
 
-// learningRate is a linear warm-up to peak followed by half a cosine down to
-// floor·peak at the last step. step counts from 0.
+// learningRate is a linear warm-up to peak followed by half a cosine, which
+// would arrive at floor·peak one step after the last. step counts from 0.
 func learningRate(step, steps, warmup int, peak, floor float64) float64 {
 	if step < warmup {
 		return peak * float64(step+1) / float64(warmup)

@@ -163,9 +163,9 @@ func summarize(ts, minus []tally) Score {
 			}
 		}
 		if em {
-			return a.exact/a.tasks - ratio(b.exact, b.tasks)
+			return ratio(a.exact, a.tasks) - ratio(b.exact, b.tasks)
 		}
-		return a.nll/a.tokens - ratio(b.nll, b.tokens)
+		return ratio(a.nll, a.tokens) - ratio(b.nll, b.tokens)
 	}
 	all := make([]int, len(ts))
 	for i := range all {

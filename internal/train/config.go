@@ -139,19 +139,24 @@ func ReadRepositories(path string) ([]Listed, error) {
 		return nil, err
 	}
 	var list []Listed
+	seen := map[string]int{}
 	for i, line := range strings.Split(string(data), "\n") {
 		line = strings.TrimRight(line, "\r")
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		f := strings.Split(line, "\t")
-		if len(f) < 3 {
+		if len(f) < 3 || f[0] == "" || f[2] == "" {
 			return nil, fmt.Errorf("%s line %d: want name, split and commit, separated by tabs", path, i+1)
 		}
 		split := dataset.SplitOf(f[0])
 		if f[1] != string(split) {
 			return nil, fmt.Errorf("%s line %d: %s is listed as %q, but the split rule makes it %q", path, i+1, f[0], f[1], split)
 		}
+		if at := seen[strings.ToLower(f[0])]; at > 0 {
+			return nil, fmt.Errorf("%s line %d: %s is listed in line %d already", path, i+1, f[0], at)
+		}
+		seen[strings.ToLower(f[0])] = i + 1
 		list = append(list, Listed{f[0], split, f[2]})
 	}
 	if len(list) == 0 {

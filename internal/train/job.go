@@ -46,6 +46,9 @@ type Data struct {
 // LoadData prepares the repositories of a configuration, or reads what an
 // earlier call prepared from the same table, encoder and options.
 func LoadData(ctx context.Context, c *Config, d Deps) (*Data, error) {
+	if d.Report == nil {
+		d.Report = func(string, ...any) {}
+	}
 	work := filepath.Join(c.Dir(), "work")
 	list, err := ReadRepositories(c.RepositoriesPath())
 	if err != nil {

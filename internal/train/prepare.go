@@ -74,7 +74,9 @@ func (p *Preparation) Prepare(ctx context.Context, split dataset.Split, list []L
 		ws, _ := doc.Windows(p.Data.WindowTokens, func(s string) int { return len(p.Tokenizer.Encode(s)) })
 		for _, w := range ws {
 			r := repos[doc.Repository]
-			r.Windows = append(r.Windows, TokenizeWindow(p.Tokenizer, w.Text, w.Tasks))
+			if w := TokenizeWindow(p.Tokenizer, w.Text, w.Tasks); len(w.Tasks) > 0 {
+				r.Windows = append(r.Windows, w)
+			}
 		}
 	}
 	var out []*Repository

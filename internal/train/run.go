@@ -23,7 +23,8 @@ const (
 // best so far, to store the head.
 //
 // When ctx ends, the state after the last whole step is saved and the error is
-// that of ctx.
+// that of ctx. A validation belongs to its step: when ctx ends during one, the
+// state stays as it was last saved.
 func (r *Run) Do(ctx context.Context, dir, metricsPath string, best func(Progress) error, report func(Progress)) error {
 	if err := r.start(); err != nil {
 		return err
@@ -76,7 +77,7 @@ func (r *Run) validate(ctx context.Context, p Progress, log *metrics, best func(
 		return fmt.Errorf("validation after step %d: %w", p.Step, err)
 	}
 	p.Validation, p.Tokens = audit, 0
-	p.PerSecond = float64(audit.Tasks) / time.Since(began).Seconds()
+	p.PerSecond = perSecond(audit.Tasks, began)
 	if loss := audit.Own.CrossEntropy.Mean; r.state.BestLoss == 0 || loss < r.state.BestLoss {
 		r.state.BestLoss, r.state.BestStep, r.state.Waited = loss, p.Step, 0
 		p.Best = true

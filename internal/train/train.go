@@ -135,7 +135,8 @@ type state struct {
 	Stopped  bool    `json:"stopped"`   // the patience ran out
 }
 
-// start prepares a run from the beginning; the head has been initialised.
+// start prepares a run from the beginning; the head has been initialised. A
+// step that was cut may have left gradients behind.
 func (r *Run) start() error {
 	if err := r.Options.Validate(); err != nil {
 		return err
@@ -145,6 +146,9 @@ func (r *Run) start() error {
 	}
 	if len(r.Validation) < 2 {
 		return fmt.Errorf("%d validation repositories: want at least 2, to compare own and strange adapters", len(r.Validation))
+	}
+	for _, p := range r.Head.Params() {
+		clear(p.Grad)
 	}
 	o := r.Options
 	r.plan = newPlan(r.Train, o.Seed, o.TokensPerShare, o.SharesPerStep)
@@ -199,8 +203,17 @@ func (r *Run) step(ctx context.Context, steps int) (Progress, error) {
 	p.LearningRate = learningRate(r.state.Step, steps, int(o.Warmup*float64(steps)), o.LearningRate, o.FinalRate)
 	r.optim.Step(params, p.LearningRate)
 	r.state.Step++
-	p.PerSecond = float64(p.Tokens) / time.Since(began).Seconds()
+	p.PerSecond = perSecond(p.Tokens, began)
 	return p, nil
+}
+
+// perSecond is a rate since a time, or 0 if the clock has not moved: a metrics
+// file has no infinity.
+func perSecond(n int, began time.Time) float64 {
+	if d := time.Since(began); d > 0 {
+		return float64(n) / d.Seconds()
+	}
+	return 0
 }
 
 // accumulate adds the gradient of some shares to the head's parameters, each
