@@ -14,6 +14,9 @@ import (
 // for each step of its sum. [Frozen.Backward] needs the same of Wᵀ, a second
 // copy, which is made when it is first called.
 //
+// In the precision [BFloat16] it has packings of their own for both directions,
+// half as large, which are made when they are first needed too.
+//
 // A Frozen may be used from several goroutines at once.
 type Frozen struct {
 	out, in int
@@ -21,6 +24,8 @@ type Frozen struct {
 
 	once sync.Once
 	bwd  []float32 // W (out, in) in panels
+
+	fwdPairs, bwdPairs pairPanels
 }
 
 // NewFrozen packs w (out, in), which is not kept.
@@ -72,6 +77,10 @@ func (f *Frozen) forward(y, x []float32, T int, add bool) {
 		}
 		return
 	}
+	if o := pairOps(T); o != nil {
+		o.pairedProduct(y, x, f.fwdPairs.get(f.packForwardPairs), T, f.out, f.in, add)
+		return
+	}
 	active.product(y, f.out, view{x, f.in, 1}, panels{f.fwd, panelWidth, f.in * panelWidth}, T, f.out, f.in, add)
 }
 
@@ -81,6 +90,10 @@ func (f *Frozen) Backward(dx, dy []float32, T int) {
 		panic(fmt.Sprintf("kernel: Backward of a matrix (%d, %d): dy has %d elements, dx %d, for %d rows", f.out, f.in, len(dy), len(dx), T))
 	}
 	if f.out == 0 {
+		return
+	}
+	if o := pairOps(T); o != nil {
+		o.pairedProduct(dx, dy, f.bwdPairs.get(f.packBackwardPairs), T, f.in, f.out, true)
 		return
 	}
 	f.once.Do(f.packBackward)

@@ -22,6 +22,15 @@ type ops struct {
 	mr int
 	np func(m int) int
 
+	// bf16 is the implementation of products of bfloat16 numbers that goes
+	// with this one: nil if the CPU has no instructions for them. Of its own
+	// functions only micro, mr, np and roundPairs exist, and operands A and B
+	// of micro have a pair of numbers in the place of a float32.
+	bf16 *ops
+	// roundPairs rounds src to bfloat16 and writes it as ⌈len(src)/2⌉ pairs to
+	// dst; see pair.
+	roundPairs func(dst, src []float32)
+
 	// transpose does dst[p*16+j] = src[j*ld+p] for j < 16 and all p < done <= n.
 	transpose func(dst, src []float32, ld, n int) (done int)
 	// copyPanel does dst[p*16+j] = src[p*ld+j] for j < 16 and p < n; n > 0.

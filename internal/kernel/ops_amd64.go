@@ -11,6 +11,9 @@ func assembly() []*ops {
 		out = append(out, avx2())
 		if cpu.X86.HasAVX512F {
 			out = append(out, avx512())
+			if cpu.X86.HasAVX512BF16 {
+				out[len(out)-1].bf16 = avx512BF16()
+			}
 		}
 	}
 	return out
@@ -84,6 +87,33 @@ func microAVX512(c []float32, ldc int, a view, b panels, t tileShape, k int, add
 }
 
 func panelsAVX512(int) int { return 2 }
+
+func avx512BF16() *ops {
+	return &ops{name: "avx512_bf16", micro: microBF16, mr: 12, np: panelsAVX512, roundPairs: roundPairsAVX512}
+}
+
+var microsBF16 = [3][13]microFunc{
+	1: {
+		1: micro1x16BF16, micro2x16BF16, micro3x16BF16, micro4x16BF16, micro5x16BF16, micro6x16BF16,
+		micro7x16BF16, micro8x16BF16, micro9x16BF16, micro10x16BF16, micro11x16BF16, micro12x16BF16,
+	},
+	2: {
+		1: micro1x32BF16, micro2x32BF16, micro3x32BF16, micro4x32BF16, micro5x32BF16, micro6x32BF16,
+		micro7x32BF16, micro8x32BF16, micro9x32BF16, micro10x32BF16, micro11x32BF16, micro12x32BF16,
+	},
+}
+
+func microBF16(c []float32, ldc int, a view, b panels, t tileShape, k int, add bool) {
+	microsBF16[t.panels][t.rows](&c[0], ldc, &a.data[0], a.rs, a.cs, &b.data[0], b.bs, b.ps, t.groups, k, add)
+}
+
+func roundPairsAVX512(dst, src []float32) {
+	n := len(src) / 32
+	if n > 0 {
+		roundPairsBF16(&dst[0], &src[0], n)
+	}
+	roundPairsGeneric(dst[16*n:], src[32*n:])
+}
 
 func transposeAVX2(dst, src []float32, ld, n int) int {
 	if n >= 8 {

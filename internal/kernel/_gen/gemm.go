@@ -32,16 +32,17 @@ type isa int
 const (
 	avx2 isa = iota
 	avx512
+	bf16 // AVX-512 on pairs of bfloat16 numbers: an element is a pair
 )
+
+// suffix ends the names of the functions in set.
+func (set isa) suffix() string { return [...]string{"AVX2", "AVX512", "BF16"}[set] }
 
 // micro generates a micro-kernel: C (rows, panels·16) = A (rows, k) · B, all
 // of C in registers, for groups of rows that follow each other. Strides come
 // in elements.
 func micro(rows, panels int, set isa) {
-	name := fmt.Sprintf("micro%dx%dAVX2", rows, 16*panels)
-	if set == avx512 {
-		name = fmt.Sprintf("micro%dx%dAVX512", rows, 16*panels)
-	}
+	name := fmt.Sprintf("micro%dx%d%s", rows, 16*panels, set.suffix())
 	TEXT(name, NOSPLIT, "func(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)")
 	Doc(fmt.Sprintf("%s is the micro-kernel for groups of %d rows and %d columns.", name, rows, 16*panels))
 	Pragma("noescape")
@@ -141,17 +142,17 @@ func (t *tile) sum(k Register, step func()) {
 }
 
 func (t *tile) lanes() int {
-	if t.set == avx512 {
-		return 16
+	if t.set == avx2 {
+		return 8
 	}
-	return 8
+	return 16
 }
 
 func (t *tile) vec() VecVirtual {
-	if t.set == avx512 {
-		return ZMM()
+	if t.set == avx2 {
+		return YMM()
 	}
-	return YMM()
+	return ZMM()
 }
 
 func (t *tile) zero() {
@@ -159,10 +160,10 @@ func (t *tile) zero() {
 		var row []VecVirtual
 		for range t.panels * 16 / t.lanes() {
 			v := t.vec()
-			if t.set == avx512 {
-				VPXORD(v, v, v)
-			} else {
+			if t.set == avx2 {
 				VXORPS(v, v, v)
+			} else {
+				VPXORD(v, v, v)
 			}
 			row = append(row, v)
 		}
@@ -188,7 +189,11 @@ func (t *tile) step(rowA func(int) Mem, rowB []Mem) {
 		av := t.vec()
 		VBROADCASTSS(rowA(i), av)
 		for j, acc := range row {
-			VFMADD231PS(bv[j], av, acc)
+			if t.set == bf16 {
+				raw("VDPBF16PS", bv[j], av, acc)
+			} else {
+				VFMADD231PS(bv[j], av, acc)
+			}
 		}
 	}
 }

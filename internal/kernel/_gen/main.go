@@ -12,16 +12,26 @@ import (
 )
 
 func main() {
-	part := flag.String("part", "", "what to generate: gemm or vector")
+	part := flag.String("part", "", "what to generate: gemm, bf16 or vector")
+	encode := flag.String("encode", "", "instead, encode the instructions in `file` that Go's assembler doesn't know")
 	flag.Parse()
+	if *encode != "" {
+		if err := encodeFile(*encode); err != nil {
+			fmt.Fprintf(os.Stderr, "_gen: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ConstraintExpr("!noasm")
 	switch *part {
 	case "gemm":
 		gemm()
+	case "bf16":
+		pairs()
 	case "vector":
 		vector()
 	default:
-		fmt.Fprintf(os.Stderr, "_gen: -part is %q, want gemm or vector\n", *part)
+		fmt.Fprintf(os.Stderr, "_gen: -part is %q, want gemm, bf16 or vector\n", *part)
 		os.Exit(2)
 	}
 	Generate()

@@ -1,0 +1,197 @@
+package kernel
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+// Precision is the number format in which products with a [Frozen] are
+// computed.
+type Precision int32
+
+const (
+	// Float32 is the default.
+	Float32 Precision = iota
+	// BFloat16 rounds both operands of [Frozen.Forward], [Frozen.ForwardAdd]
+	// and [Frozen.Backward] to bfloat16 (8 significant bits, to nearest, ties
+	// to even) and takes their sums in float32. Inputs, outputs and everything
+	// else stay float32, and so do products of less than 8 rows, such as those
+	// of decoding: a row's result depends on the number of rows only by being
+	// on one or the other side of that.
+	//
+	// As the instruction VDPBF16PS has it, subnormal numbers count as zero,
+	// both as operands and as sums; how the sum of a pair of products rounds
+	// before it is added is left to the CPU, but see docs/kernels.md for the
+	// bound.
+	BFloat16
+)
+
+var precisionNames = []string{Float32: "float32", BFloat16: "bfloat16"}
+
+// String returns "float32" or "bfloat16".
+func (p Precision) String() string {
+	if p < 0 || int(p) >= len(precisionNames) {
+		return fmt.Sprintf("Precision(%d)", int32(p))
+	}
+	return precisionNames[p]
+}
+
+// ParsePrecision returns the precision with the given name.
+func ParsePrecision(name string) (Precision, error) {
+	for p, s := range precisionNames {
+		if s == name {
+			return Precision(p), nil
+		}
+	}
+	return Float32, fmt.Errorf("precision is %q, want one of %q", name, precisionNames)
+}
+
+// precision is the one in use.
+var precision = func() *atomic.Int32 {
+	var p atomic.Int32
+	p.Store(int32(choosePrecision(os.Getenv("CODE2LORA_PRECISION"))))
+	return &p
+}()
+
+// choosePrecision returns the precision with the given name; Float32 if the
+// name is empty, or not one that this machine can do, which is then said on
+// standard error.
+func choosePrecision(name string) Precision {
+	if name == "" {
+		return Float32
+	}
+	p, err := ParsePrecision(name)
+	if err == nil {
+		err = p.check()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "CODE2LORA_PRECISION: %v; using %q\n", err, Float32)
+		return Float32
+	}
+	return p
+}
+
+// check returns why p can't be used.
+func (p Precision) check() error {
+	switch {
+	case p == Float32:
+		return nil
+	case p != BFloat16:
+		return fmt.Errorf("no such precision: %v", p)
+	case active.bf16 == nil:
+		return fmt.Errorf("precision %v needs a CPU with AVX512_BF16 and the kernels for avx512, not %s", p, active.name)
+	}
+	return nil
+}
+
+// SetPrecision sets the precision of the products that begin from now on. It
+// returns an error, and changes nothing, if this machine can't do p: BFloat16
+// needs AVX512_BF16. The environment variable CODE2LORA_PRECISION (float32 or
+// bfloat16) sets it at start.
+func SetPrecision(p Precision) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	precision.Store(int32(p))
+	return nil
+}
+
+// CurrentPrecision returns the precision in use.
+func CurrentPrecision() Precision { return Precision(precision.Load()) }
+
+// minPairRows is the number of rows from which a product is worth rounding
+// its operands for; below, it waits for memory or is small.
+const minPairRows = 8
+
+// pairOps returns what does a product of T rows if that is not to be in
+// float32, else nil.
+func pairOps(T int) *ops {
+	if T < minPairRows || CurrentPrecision() != BFloat16 {
+		return nil
+	}
+	return active.bf16
+}
+
+// pairPanels is a packing of bfloat16 numbers that is made when it is first
+// needed: panels like those of float32 numbers, with pairs of rows, row 2p in
+// the lower halves, in the place of rows. A missing last row is zero.
+type pairPanels struct {
+	once sync.Once
+	data []float32
+}
+
+func (p *pairPanels) get(pack func() []float32) []float32 {
+	p.once.Do(func() { p.data = pack() })
+	return p.data
+}
+
+// packPairs packs a matrix (k, n): panel(dst, q) fills panel q.
+func packPairs(n, k int, panel func(dst []float32, q int)) []float32 {
+	ps := ceilDiv(k, 2) * panelWidth
+	count := ceilDiv(n, panelWidth)
+	data := aligned(count * ps)
+	Parallel(count, func(q int) { panel(data[q*ps:(q+1)*ps], q) })
+	return data
+}
+
+// packForwardPairs makes the packing of Wᵀ (in, out).
+func (f *Frozen) packForwardPairs() []float32 {
+	return packPairs(f.out, f.in, func(dst []float32, q int) {
+		src := f.fwd[q*f.in*panelWidth:][:f.in*panelWidth]
+		var none [panelWidth]float32
+		for p := 0; p < f.in; p += 2 {
+			lo, hi := (*[panelWidth]float32)(src[p*panelWidth:]), &none
+			if p+1 < f.in {
+				hi = (*[panelWidth]float32)(src[(p+1)*panelWidth:])
+			}
+			row := (*[panelWidth]float32)(dst[p/2*panelWidth:])
+			for j := range row {
+				row[j] = pair(lo[j], hi[j])
+			}
+		}
+	})
+}
+
+// packBackwardPairs makes the packing of W (out, in). Rows 2p and 2p+1 of W
+// are neighbours in a panel of Wᵀ, whose filling is the missing last one.
+func (f *Frozen) packBackwardPairs() []float32 {
+	return packPairs(f.in, f.out, func(dst []float32, q int) {
+		n := min(panelWidth, f.in-q*panelWidth)
+		for o := 0; o < f.out; o += 2 {
+			src := f.fwd[(o/panelWidth*f.in+q*panelWidth)*panelWidth+o%panelWidth:]
+			row := dst[o/2*panelWidth:][:n]
+			for j := range row {
+				row[j] = pair(src[j*panelWidth], src[j*panelWidth+1])
+			}
+		}
+	})
+}
+
+// pairedProduct does C (m, n) = A (m, k) · B (k, n), or C += A·B if add, where
+// A is rounded to bfloat16 first and B is a packing of pairs.
+func (o *ops) pairedProduct(c, a, b []float32, m, n, k int, add bool) {
+	if m == 0 || n == 0 {
+		return
+	}
+	half := ceilDiv(k, 2)
+	buf := packBuffer(m * half)
+	defer packBuffers.Put(buf)
+	rows := max(1, roundChunk/k)
+	Parallel(ceilDiv(m, rows), func(t int) {
+		lo, hi := t*rows, min((t+1)*rows, m)
+		if k%2 == 0 {
+			o.roundPairs((*buf)[lo*half:hi*half], a[lo*k:hi*k])
+			return
+		}
+		for i := lo; i < hi; i++ {
+			o.roundPairs((*buf)[i*half:(i+1)*half], a[i*k:(i+1)*k])
+		}
+	})
+	o.product(c, n, view{*buf, half, 1}, panels{b, panelWidth, half * panelWidth}, m, n, half, add)
+}
+
+// roundChunk is how many numbers one call of Parallel's function rounds: some
+// 5 µs.
+const roundChunk = 1 << 15
