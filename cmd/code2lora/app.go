@@ -61,7 +61,7 @@ given as a repository is cloned.`,
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress on standard error")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errors.Join(errUsage, err) })
 	c.AddCommand(a.pullCmd(), a.modelsCmd(), a.demoCmd(), a.adaptCmd(), a.completeCmd(), a.scoreCmd(), a.inspectCmd(),
-		a.exportCmd(), a.importCmd(), a.mergeCmd(), a.trainCmd(), a.plotCmd())
+		a.exportCmd(), a.importCmd(), a.mergeCmd(), a.trainCmd(), a.evaluateCmd(), a.plotCmd())
 	for _, sub := range c.Commands() {
 		usageErrors(sub)
 	}
@@ -106,7 +106,11 @@ func (a *app) print(v any, text func(w io.Writer)) error {
 		text(a.out)
 		return nil
 	}
-	enc := json.NewEncoder(a.out)
+	return encodeJSON(a.out, v)
+}
+
+func encodeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)

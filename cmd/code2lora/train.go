@@ -34,7 +34,7 @@ refused.`,
 			if o.config == "" {
 				return fmt.Errorf("%w: train: give the configuration with -c FILE", errUsage)
 			}
-			cfg, deps, err := a.trainDeps(c, o.config, o.mirrors, o.network)
+			cfg, deps, _, err := a.trainDeps(c, o.config, o.mirrors, o.network)
 			if err != nil {
 				return err
 			}
@@ -67,22 +67,22 @@ refused.`,
 }
 
 // trainDeps reads a configuration and loads what it needs.
-func (a *app) trainDeps(c *cobra.Command, path, mirrors string, network bool) (*train.Config, *train.Deps, error) {
+func (a *app) trainDeps(c *cobra.Command, path, mirrors string, network bool) (*train.Config, *train.Deps, *base, error) {
 	cfg, err := train.ReadConfig(path)
 	if err != nil {
-		return nil, nil, errors.Join(errInput, err)
+		return nil, nil, nil, errors.Join(errInput, err)
 	}
 	b, err := a.loadBase(c.Context(), cfg.Base)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	cache, err := vectorCache()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	bar := a.bar()
 	return cfg, &train.Deps{Base: b.id(), Model: b.model, Tokenizer: b.tokenizer, Cache: cache, Mirrors: mirrors,
-		Network: network, Tool: tool(), Report: bar.show}, nil
+		Network: network, Tool: tool(), Report: bar.show}, b, nil
 }
 
 // showStep shows the live line of a run; validations get a line of their own.

@@ -18,6 +18,10 @@ import (
 // authors' code), not normalised.
 const Repository = "repository"
 
+// Lexicon is the name of a direction (D) of the base model's residual stream:
+// the one that raises the logits of the tokens that a repository uses.
+const Lexicon = "lexicon"
+
 // Tensor is a dense row-major float32 tensor.
 type Tensor struct {
 	Shape []int

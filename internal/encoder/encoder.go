@@ -89,7 +89,8 @@ func New(o Options, m *model.Model, t *tokenizer.Tokenizer, cache Cache) (Encode
 		if o.Chunk > m.MaxContext() {
 			return nil, fmt.Errorf("encoder: chunk %d, but the base's context is %d tokens", o.Chunk, m.MaxContext())
 		}
-		e.files = &hidden{opt: o, model: m, tokenizer: t}
+		h := &hidden{opt: o, model: m, tokenizer: t, lexicon: lexicon{model: m}}
+		e.files, e.hidden = h, h
 	}
 	return e, nil
 }
@@ -107,9 +108,10 @@ type fileVectors interface {
 
 // pooled is an Encoder made of file vectors.
 type pooled struct {
-	opt   Options
-	files fileVectors
-	cache Cache
+	opt    Options
+	files  fileVectors
+	hidden *hidden // files, if they are of this kind
+	cache  Cache
 }
 
 func (e *pooled) ID() string { return e.opt.ID() }
@@ -183,7 +185,11 @@ func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) 
 	}
 	if e.opt.Lexicon {
 		d := pool.d / 2 // a file vector is hidden states, then lexicon
-		rep.Tensors[embedding.Lexicon] = embedding.Tensor{Shape: []int{d}, Data: v.Data[d : 2*d]}
+		a, err := e.hidden.lexicon.direction(v.Data[d : 2*d])
+		if err != nil {
+			return nil, err
+		}
+		rep.Tensors[embedding.Lexicon] = embedding.Tensor{Shape: []int{d}, Data: a}
 	}
 	return rep, nil
 }

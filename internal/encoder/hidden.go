@@ -2,9 +2,6 @@ package encoder
 
 import (
 	"context"
-	"maps"
-	"math"
-	"slices"
 
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/tokenizer"
@@ -19,6 +16,7 @@ type hidden struct {
 	opt       Options
 	model     *model.Model
 	tokenizer *tokenizer.Tokenizer
+	lexicon   lexicon
 	pending   []window
 	rows      int // tokens pending
 }
@@ -81,10 +79,7 @@ func (h *hidden) add(ctx context.Context, content []byte, done func([]float32, i
 	}
 	f := &hiddenFile{left: len(ws), n: len(ws), sum: make([]float64, h.model.HiddenSize), done: done}
 	if h.opt.Lexicon {
-		var err error
-		if f.lexicon, err = h.lexicon(ctx, ids); err != nil {
-			return err
-		}
+		f.lexicon = h.lexicon.fileVector(ids)
 	}
 	for _, w := range ws {
 		f.tokens += len(w)
@@ -96,36 +91,6 @@ func (h *hidden) add(ctx context.Context, content []byte, done func([]float32, i
 		}
 	}
 	return nil
-}
-
-// lexicon returns Σ w(id) E[id] / Σ w(id) over the distinct tokens of a file,
-// with E the embedding matrix and w = 1 + log(count).
-func (h *hidden) lexicon(ctx context.Context, ids []int32) ([]float32, error) {
-	count := map[int32]int{}
-	for _, id := range ids {
-		count[id]++
-	}
-	distinct := slices.Sorted(maps.Keys(count))
-	d := h.model.HiddenSize
-	sum, weight := make([]float64, d), 0.0
-	for part := range slices.Chunk(distinct, min(batchTokens, h.model.MaxContext())) {
-		rows, err := h.model.Hidden(ctx, [][]int32{part}, 0)
-		if err != nil {
-			return nil, err
-		}
-		for i, id := range part {
-			w := 1 + math.Log(float64(count[id]))
-			weight += w
-			for j, x := range rows[0][i*d:][:d] {
-				sum[j] += w * float64(x)
-			}
-		}
-	}
-	v := make([]float32, d)
-	for j, s := range sum {
-		v[j] = float32(s / weight)
-	}
-	return v, nil
 }
 
 // flush encodes the pending windows: a window's vector is the mean of its

@@ -33,9 +33,8 @@ type Options struct {
 	// MaxFiles bounds the files read of a repository: those with the lowest
 	// blob ids, a choice that is arbitrary but stable; 0: all.
 	MaxFiles int `yaml:"max_files"`
-	// Lexicon appends to each file vector the mean of the embedding rows of the
-	// file's tokens, all of them, each weighted by 1 + log(count): what the file
-	// is about, in the space in which a tied model makes its logits.
+	// Lexicon appends to each file vector what the file's tokens look like in
+	// the space of the base's logits, all of them read; see [embedding.Lexicon].
 	Lexicon bool `yaml:"lexicon"`
 	// Tests includes test files. They hold the answers of the benchmark.
 	Tests bool `yaml:"tests"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/code2lora/code2lora/internal/adapter"
@@ -35,6 +36,15 @@ const MeanPrefix = "mean."
 // SharedBases, per module type, and a(z), b(z) are linear maps of z per layer.
 // Factors b leaves A alone.
 //
+// With Inject, a vector v of the representation, centred and scaled to s by the
+// training repositories, is written to the residual stream as it is: for o_proj
+// and down_proj
+//
+//	B'[d,j] += g_j s[d]
+//
+// so that component j of the layer moves the stream along s whenever A_j fires.
+// One gain per component is all that has to be learned about s.
+//
 // At the start B = 0, and the update is zero. A and the maps for components
 // beyond MeanRank are random, everything else of the repository-dependent part
 // is zero; so B learns at the first step and that part from the second on.
@@ -57,6 +67,7 @@ type Factored struct {
 	dims  adapter.Dims
 	input Standardizer
 	trunk trunk
+	inj   injection
 	sites []*site // by layer and module
 }
 
@@ -72,6 +83,7 @@ type site struct {
 	bMix   *Param // (n,n)
 	aBases *Param // (n,r,in)
 	bBases *Param // (n,out,r)
+	gain   *Param // (r): g, with Inject
 }
 
 func newFactored(raw json.RawMessage, s Setup) (Head, error) {
@@ -95,7 +107,11 @@ func NewFactored(opts FactoredOptions, s Setup) (*Factored, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	f := &Factored{opts: opts, dims: s.Dims, input: Standardizer{Options: opts.Input},
+	inj, err := newInjection(opts.Inject, s)
+	if err != nil {
+		return nil, err
+	}
+	f := &Factored{opts: opts, dims: s.Dims, input: Standardizer{Options: opts.Input}, inj: inj,
 		trunk: trunk{k: opts.Input.Width(), hidden: opts.Hidden, n: opts.Coefficients}}
 	if opts.Conditioning != ConditionNone {
 		f.trunk.layOut(&f.paramSet)
@@ -113,6 +129,11 @@ func (f *Factored) layOut(modules []adapter.Module) {
 			s.a = f.add(MeanPrefix+s.name()+".lora_A", true, r, s.shape.In)
 			s.b = f.add(MeanPrefix+s.name()+".lora_B", true, s.shape.Out, r)
 			f.sites = append(f.sites, s)
+		}
+	}
+	for _, s := range f.sites {
+		if f.inj.tensor != "" && writesStream(s.module) {
+			s.gain = f.add("inject."+s.name()+".gain", false, r)
 		}
 	}
 	switch f.opts.Conditioning {
@@ -167,8 +188,9 @@ func (f *Factored) Options() any { return f.opts }
 // Dims returns the layers that generated adapters fit.
 func (f *Factored) Dims() adapter.Dims { return f.dims }
 
-// ContextSize returns the length of the context.
-func (f *Factored) ContextSize() int { return f.opts.Input.Width() }
+// ContextSize returns the length of the context: the standardised input vector
+// followed by the injected one.
+func (f *Factored) ContextSize() int { return f.opts.Input.Width() + f.inj.dim }
 
 // Fit measures the training repositories, and keeps their contexts to centre
 // the coefficients on.
@@ -186,6 +208,9 @@ func (f *Factored) Fit(training []*embedding.Representation) error {
 			return err
 		}
 	}
+	if err := f.inj.fit(training); err != nil {
+		return err
+	}
 	return f.trunk.setAnchors(contexts)
 }
 
@@ -195,6 +220,7 @@ func (f *Factored) Buffers() map[string]embedding.Tensor {
 	if n := f.trunk.numAnchors(); n > 0 {
 		b[bufferAnchors] = embedding.Tensor{Shape: []int{n, f.trunk.k}, Data: f.trunk.anchors}
 	}
+	f.inj.buffers(b)
 	return b
 }
 
@@ -204,6 +230,9 @@ func (f *Factored) SetBuffers(b map[string]embedding.Tensor) error {
 		return err
 	}
 	if err := f.trunk.setBuffer(b); err != nil {
+		return err
+	}
+	if err := f.inj.setBuffers(b); err != nil {
 		return err
 	}
 	return unknownBuffers(b)
@@ -254,13 +283,18 @@ func (f *Factored) Average() (*adapter.Adapter, error) {
 	if err := f.ready(); err != nil {
 		return nil, err
 	}
-	a, _ := f.expand(make([]float32, f.trunk.size()))
+	a, _ := f.expand(make([]float32, f.trunk.size()), nil)
 	return a, nil
 }
 
-// Context reads and standardises the vector of a representation.
+// Context reads and standardises the vectors of a representation.
 func (f *Factored) Context(rep *embedding.Representation) ([]float32, error) {
-	return f.input.context(rep)
+	ctx, err := f.input.context(rep)
+	if err != nil {
+		return nil, err
+	}
+	s, err := f.inj.context(rep)
+	return append(ctx, s...), err
 }
 
 // Generate returns the adapter for rep.
@@ -280,12 +314,14 @@ func (f *Factored) GenerateContext(ctx []float32) (*adapter.Adapter, ContextTape
 	if err := f.ready(); err != nil {
 		return nil, nil, err
 	}
-	t, err := f.coefficients(ctx)
+	k := f.opts.Input.Width()
+	t, err := f.coefficients(ctx[:k])
 	if err != nil {
 		return nil, nil, err
 	}
-	a, mixes := f.expand(t.z)
-	return a, &factoredTape{head: f, trunk: t, mixes: mixes}, nil
+	injected := slices.Clone(ctx[k:])
+	a, mixes := f.expand(t.z, injected)
+	return a, &factoredTape{head: f, trunk: t, mixes: mixes, injected: injected, dinjected: make([]float32, len(injected))}, nil
 }
 
 // Coefficients returns z for a representation; over the training repositories
@@ -298,7 +334,7 @@ func (f *Factored) Coefficients(rep *embedding.Representation) ([]float32, error
 	if err != nil {
 		return nil, err
 	}
-	t, err := f.coefficients(ctx)
+	t, err := f.coefficients(ctx[:f.opts.Input.Width()])
 	if err != nil {
 		return nil, err
 	}

@@ -54,8 +54,12 @@ type FactoredOptions struct {
 	SharedBases bool `json:"shared_bases" yaml:"shared_bases"`
 	// Factors says what bases change: ab, or only b, which makes the update
 	// linear in z.
-	Factors string       `json:"factors" yaml:"factors"`
-	Input   InputOptions `json:"input" yaml:"input"`
+	Factors string `json:"factors" yaml:"factors"`
+	// Inject names a tensor of the representation that is a direction of the
+	// residual stream, such as [embedding.Lexicon]. The layers that write to the
+	// stream (o_proj and down_proj) learn how much of it to add; empty: none.
+	Inject string       `json:"inject,omitempty" yaml:"inject"`
+	Input  InputOptions `json:"input" yaml:"input"`
 }
 
 // DefaultFactoredOptions are chosen for about a hundred training repositories

@@ -1,6 +1,8 @@
 package hypernet
 
 import (
+	"slices"
+
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/kernel"
 )
@@ -16,10 +18,13 @@ type factoredTape struct {
 	head  *Factored
 	trunk *trunkTape
 	mixes []mix // by site
+	// The injected vector and its gradient; empty without Inject.
+	injected, dinjected []float32
 }
 
-// expand makes the adapter for coefficients z.
-func (f *Factored) expand(z []float32) (*adapter.Adapter, []mix) {
+// expand makes the adapter for coefficients z and an injected vector, which is
+// empty for zero.
+func (f *Factored) expand(z, injected []float32) (*adapter.Adapter, []mix) {
 	modules := make([]adapter.Module, len(f.opts.Modules))
 	for i := range modules {
 		modules[i] = f.sites[i].module
@@ -29,7 +34,11 @@ func (f *Factored) expand(z []float32) (*adapter.Adapter, []mix) {
 	parallel(len(f.sites), f.work(), func(i int) {
 		s := f.sites[i]
 		mixes[i] = f.mixOf(s, z)
-		f.siteForward(a.Layers[s.layer][s.module], s, mixes[i])
+		dst := a.Layers[s.layer][s.module]
+		f.siteForward(dst, s, mixes[i])
+		if s.gain != nil && len(injected) > 0 {
+			injectForward(dst.B, s.gain.Value, injected, f.opts.Rank)
+		}
 	})
 	return a, mixes
 }
@@ -120,6 +129,11 @@ func (t *factoredTape) Backward(grad *adapter.Adapter) {
 			f.siteBackward(dzs[i*n:][:n], grad.Layers[s.layer][s.module], s, t.mixes[i], t.trunk.z)
 		}
 	})
+	for _, s := range f.sites {
+		if s.gain != nil {
+			injectBackward(t.dinjected, s.gain.Grad, grad.Layers[s.layer][s.module].B, t.injected, s.gain.Value, f.opts.Rank)
+		}
+	}
 	if f.opts.Conditioning == ConditionNone {
 		return
 	}
@@ -177,4 +191,6 @@ func basesBackward(dz, dy []float32, bases, mix *Param, w, z []float32) {
 }
 
 // ContextGrad returns d(loss)/d(context).
-func (t *factoredTape) ContextGrad() []float32 { return t.trunk.ds }
+func (t *factoredTape) ContextGrad() []float32 {
+	return append(slices.Clone(t.trunk.ds), t.dinjected...)
+}

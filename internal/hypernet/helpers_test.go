@@ -44,6 +44,7 @@ func testReps(rng *rand.Rand, n, dim int) []*embedding.Representation {
 			v[d] = 0.3*v[d] + 2*common[d]
 		}
 		reps[i] = representation(v)
+		reps[i].Tensors[embedding.Lexicon] = embedding.Tensor{Shape: []int{6}, Data: randn(rng, 6)}
 	}
 	return reps
 }
@@ -159,7 +160,7 @@ func gradientCase(t *testing.T, h ContextHead, rng *rand.Rand) {
 
 func mustNew(t *testing.T, kind string, opts any, dims adapter.Dims, dim int) ContextHead {
 	t.Helper()
-	h, err := New(kind, opts, Setup{Dims: dims, Inputs: map[string][]int{embedding.Repository: {dim}}})
+	h, err := New(kind, opts, Setup{Dims: dims, Inputs: map[string][]int{embedding.Repository: {dim}, embedding.Lexicon: {6}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -208,3 +208,11 @@ func (w randomWeights) vector(name string, n int, required bool) ([]float32, err
 
 // MaxContext returns the longest sequence that the model takes, in tokens.
 func (m *Model) MaxContext() int { return m.rope.Positions() }
+
+// OutputRow writes row token of the output matrix (D), which is the embedding
+// matrix of a tied model: the logit of the token is its product with the final
+// normalised hidden state.
+func (m *Model) OutputRow(dst []float32, token int32) { m.output.Row(dst, int(token)) }
+
+// OutputNorm returns the weight (D) of the final norm. It must not be modified.
+func (m *Model) OutputNorm() []float32 { return m.outputNorm }
