@@ -89,7 +89,7 @@ func New(o Options, m *model.Model, t *tokenizer.Tokenizer, cache Cache) (Encode
 		if o.Chunk > m.MaxContext() {
 			return nil, fmt.Errorf("encoder: chunk %d, but the base's context is %d tokens", o.Chunk, m.MaxContext())
 		}
-		h := &hidden{opt: o, model: m, tokenizer: t, lexicon: lexicon{model: m}}
+		h := &hidden{opt: o, model: m, tokenizer: t, lexicon: &lexicon{model: m}}
 		e.files, e.hidden = h, h
 	}
 	return e, nil

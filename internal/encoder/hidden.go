@@ -16,7 +16,7 @@ type hidden struct {
 	opt       Options
 	model     *model.Model
 	tokenizer *tokenizer.Tokenizer
-	lexicon   lexicon
+	lexicon   *lexicon
 	pending   []window
 	rows      int // tokens pending
 }
@@ -37,7 +37,7 @@ type hiddenFile struct {
 }
 
 func (h *hidden) fresh() fileVectors {
-	return &hidden{opt: h.opt, model: h.model, tokenizer: h.tokenizer}
+	return &hidden{opt: h.opt, model: h.model, tokenizer: h.tokenizer, lexicon: h.lexicon}
 }
 
 func (h *hidden) dim() int {
