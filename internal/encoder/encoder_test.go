@@ -477,3 +477,47 @@ func TestFromSnapshot(t *testing.T) {
 		t.Errorf("in git: got %+v, want %+v", git, plain)
 	}
 }
+
+// TestLexiconDirection checks that the direction solves the equations that it
+// is defined by: (EᵀE + λ) (a ∘ norm) = s.
+func TestLexiconDirection(t *testing.T) {
+	m, tok := tiny(t)
+	o := hiddenOptions()
+	o.Lexicon = true
+	e, err := encoder.New(o, m, tok, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := encode(t, e, &tree{files: sources()})
+	d := m.HiddenSize
+	a, s := r.Tensors[embedding.Lexicon], r.Tensors[embedding.Repository].Data[d:2*d]
+	if len(a.Shape) != 1 || a.Shape[0] != d || len(a.Data) != d {
+		t.Fatalf("direction of shape %v, want [%d]", a.Shape, d)
+	}
+	x, got, trace := make([]float64, d), make([]float64, d), 0.0
+	for i, w := range m.OutputNorm() {
+		x[i] = float64(a.Data[i]) * float64(w)
+	}
+	row := make([]float32, d)
+	for id := range m.VocabSize {
+		m.OutputRow(row, int32(id))
+		logit := 0.0
+		for i, v := range row {
+			logit += float64(v) * x[i]
+			trace += float64(v) * float64(v)
+		}
+		for i, v := range row {
+			got[i] += logit * float64(v)
+		}
+	}
+	for i := range got {
+		got[i] += 0.1 * trace / float64(d) * x[i]
+		if math.Abs(got[i]-float64(s[i])) > 1e-4 {
+			t.Errorf("equation %d: got %g, want %g", i, got[i], s[i])
+		}
+	}
+	plain := encode(t, newEncoder(t, hiddenOptions(), nil), &tree{files: sources()})
+	if _, ok := plain.Tensors[embedding.Lexicon]; ok {
+		t.Error("a direction without the option")
+	}
+}
