@@ -48,37 +48,28 @@ func TestResume(t *testing.T) {
 		}
 		compare(t, dir)
 	})
-	// Two gradients a step: the twelfth is the second half of step 6.
-	for name, cuts := range map[string][]int64{"in a step": {12}, "in the first step": {2}, "thrice": {4, 5, 9}} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			for _, n := range cuts {
-				ctx, cancel := context.WithCancel(context.Background())
+	// Most steps ask for two gradients, so among consecutive ones some are the
+	// second halves of steps.
+	for name, cuts := range map[string][]int64{
+		"before a step": {11}, "in a step": {12}, "in another": {13}, "in the first step": {2}, "thrice": {4, 5, 9},
+	} {
+		for _, process := range []string{"new", "same"} {
+			t.Run(name+", "+process+" process", func(t *testing.T) {
+				dir := t.TempDir()
 				r := newRun(t, options())
-				r.Base = &interrupting{Gradients: r.Base, n: n, do: cancel}
-				if err := do(ctx, r, dir, nil); !errors.Is(err, context.Canceled) {
-					t.Fatalf("got %v, want %v", err, context.Canceled)
+				for _, n := range cuts {
+					cut(t, r, dir, n)
+					if process == "new" {
+						r = newRun(t, options())
+					}
 				}
-			}
-			if err := do(context.Background(), newRun(t, options()), dir, nil); err != nil {
-				t.Fatal(err)
-			}
-			compare(t, dir)
-		})
+				if err := do(context.Background(), r, dir, nil); err != nil {
+					t.Fatal(err)
+				}
+				compare(t, dir)
+			})
+		}
 	}
-	t.Run("in the same process", func(t *testing.T) {
-		dir := t.TempDir()
-		ctx, cancel := context.WithCancel(context.Background())
-		r := newRun(t, options())
-		r.Base = &interrupting{Gradients: r.Base, n: 12, do: cancel}
-		if err := do(ctx, r, dir, nil); !errors.Is(err, context.Canceled) {
-			t.Fatalf("got %v, want %v", err, context.Canceled)
-		}
-		if err := do(context.Background(), r, dir, nil); err != nil {
-			t.Fatal(err)
-		}
-		compare(t, dir)
-	})
 	t.Run("in a validation", func(t *testing.T) {
 		dir := t.TempDir()
 		ctx, cancel := context.WithCancel(context.Background())
@@ -131,6 +122,30 @@ func TestResume(t *testing.T) {
 	})
 	if c, err := hypernet.Load(filepath.Join(straight, CheckpointFile)); err != nil || c.Step == 0 || c.Tasks != NumTasks(r.Train) {
 		t.Errorf("checkpoint: %+v, %v", c, err)
+	}
+}
+
+// cut runs until the n-th gradient and checks that the state of the last whole
+// step is on disk then.
+func cut(t *testing.T, r *Run, dir string, n int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	base := r.Base
+	defer func() { r.Base = base }()
+	r.Base = &interrupting{Gradients: base, n: n, do: cancel}
+	last := 0
+	if err := do(ctx, r, dir, func(p Progress) { last = p.Step }); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want %v", err, context.Canceled)
+	}
+	if last == 0 {
+		return // not one step
+	}
+	saved := newRun(t, options())
+	if err := saved.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := saved.load(filepath.Join(dir, stateFile)); err != nil || saved.state.Step != last {
+		t.Errorf("cut after step %d: the state is that of step %d (%v)", last, saved.state.Step, err)
 	}
 }
 
