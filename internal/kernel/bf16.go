@@ -21,10 +21,9 @@ const (
 	// of decoding: a row's result depends on the number of rows only by being
 	// on one or the other side of that.
 	//
-	// As the instruction VDPBF16PS has it, subnormal numbers count as zero,
-	// both as operands and as sums; how the sum of a pair of products rounds
-	// before it is added is left to the CPU, but see docs/kernels.md for the
-	// bound.
+	// As in the instruction VDPBF16PS, subnormal numbers count as zero, as
+	// operands and as sums. The terms of a sum are taken in pairs, in an order
+	// that docs/kernels.md describes.
 	BFloat16
 )
 
@@ -101,8 +100,9 @@ func SetPrecision(p Precision) error {
 // CurrentPrecision returns the precision in use.
 func CurrentPrecision() Precision { return Precision(precision.Load()) }
 
-// minPairRows is the number of rows from which a product is worth rounding
-// its operands for; below, it waits for memory or is small.
+// minPairRows is the number of rows from which products have the precision
+// BFloat16. It keeps decoding, a row or a few at a time, in float32, and needs
+// no second packing for it.
 const minPairRows = 8
 
 // pairOps returns what does a product of T rows if that is not to be in
@@ -192,6 +192,5 @@ func (o *ops) pairedProduct(c, a, b []float32, m, n, k int, add bool) {
 	o.product(c, n, view{*buf, half, 1}, panels{b, panelWidth, half * panelWidth}, m, n, half, add)
 }
 
-// roundChunk is how many numbers one call of Parallel's function rounds: some
-// 5 µs.
+// roundChunk is how many numbers pairedProduct rounds at a time: some 10 µs.
 const roundChunk = 1 << 15

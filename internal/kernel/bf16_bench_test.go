@@ -19,7 +19,7 @@ func BenchmarkPrecision(b *testing.B) {
 	for _, s := range shapes[:4] {
 		out, in := s[0], s[1]
 		f := NewFrozen(random(r, out*in), out, in)
-		for _, T := range []int{1024, 2048} {
+		for _, T := range []int{8, 64, 1024, 2048} {
 			x, y := random(r, T*in), random(r, T*out)
 			for _, dir := range []struct {
 				name string

@@ -7,14 +7,23 @@ import (
 )
 
 // each runs f once for every implementation that this CPU can run, as the one
-// in use.
+// in use, in the precision Float32.
 func each(t *testing.T, f func(t *testing.T, o *ops)) {
 	t.Helper()
-	was := active
-	defer func() { active = was }()
+	defer keep()()
+	precision.Store(int32(Float32))
 	for _, o := range implementations {
 		active = o
 		t.Run(o.name, func(t *testing.T) { f(t, o) })
+	}
+}
+
+// keep returns what restores the implementation and the precision in use.
+func keep() func() {
+	was, precisionWas := active, CurrentPrecision()
+	return func() {
+		active = was
+		precision.Store(int32(precisionWas))
 	}
 }
 

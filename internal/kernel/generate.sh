@@ -12,7 +12,7 @@ if [ "${1:-}" = -check ]; then
 fi
 for part in gemm bf16 vector; do
 	rm -f "$out/${part}_amd64.s" "$out/${part}_stubs_amd64.go"
-	(cd _gen && go run . -part $part -pkg kernel -out "$out/${part}_amd64.s" -stubs "$out/${part}_stubs_amd64.go")
+	(cd _gen && go run . -part "$part" -pkg kernel -out "$out/${part}_amd64.s" -stubs "$out/${part}_stubs_amd64.go")
 	(cd _gen && go run . -encode "$out/${part}_amd64.s")
 	# The first line names the command with its paths: replace it.
 	for f in "$out/${part}_amd64.s" "$out/${part}_stubs_amd64.go"; do

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"regexp"
@@ -79,7 +78,7 @@ func encodeText(text []byte) []byte {
 		for i := range r {
 			r[i], _ = strconv.Atoi(string(m[2+i])) // digits, so no error
 		}
-		return fmt.Appendf(nil, "\t%s // %s", e.directives(r[0], r[1], r[2]), bytes.TrimSpace(line))
+		return fmt.Appendf(nil, "\t%s // %s Z%d, Z%d, Z%d", e.directives(r[0], r[1], r[2]), m[1], r[0], r[1], r[2])
 	})
 }
 

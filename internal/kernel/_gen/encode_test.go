@@ -29,7 +29,7 @@ func TestEncode(t *testing.T) {
 }
 
 func TestEncodeText(t *testing.T) {
-	in := "\tVADDPS    Z3, Z2, Z1\n\tVDPBF16PS Z3, Z2, Z1\n\tRET\n"
+	in := "\tVADDPS    Z3, Z2, Z1\n\tVDPBF16PS   Z3, Z2, Z1\n\tRET\n"
 	want := "\tVADDPS    Z3, Z2, Z1\n\tLONG $0x486ef262; WORD $0xcb52 // VDPBF16PS Z3, Z2, Z1\n\tRET\n"
 	if got := string(encodeText([]byte(in))); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
