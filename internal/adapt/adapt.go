@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/model"
+	"github.com/code2lora/code2lora/internal/store"
 	"github.com/code2lora/code2lora/internal/tokenizer"
 )
 
@@ -67,6 +69,9 @@ const Inactive = 0.01
 // ErrNoSource is returned for a repository without a file to read.
 var ErrNoSource = errors.New("no source files")
 
+// Clones is the folder of the clones of repositories that were given as URLs.
+func Clones() string { return filepath.Join(store.Root(), "repositories") }
+
 // Run does a job. report may be nil.
 func Run(ctx context.Context, j Job, report func(encoder.Progress)) (*adapter.Adapter, *Report, error) {
 	r := &Report{Seconds: map[string]float64{}}
@@ -83,7 +88,7 @@ func Run(ctx context.Context, j Job, report func(encoder.Progress)) (*adapter.Ad
 	if err != nil {
 		return nil, nil, fmt.Errorf("checkpoint %s: %w", j.Checkpoint.Name, err)
 	}
-	repo, err := gitrepo.Open(ctx, j.Repository, gitrepo.Options{AllowNetwork: j.Network, Name: j.Name, Progress: j.Git})
+	repo, err := gitrepo.Open(ctx, j.Repository, gitrepo.Options{AllowNetwork: j.Network, CacheDir: Clones(), Name: j.Name, Progress: j.Git})
 	if err != nil {
 		return nil, nil, err
 	}

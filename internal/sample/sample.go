@@ -24,6 +24,9 @@ const (
 	pkg     = "PyJWT" // name of its source distribution, which contains the tests
 )
 
+// Present returns the path of the repository if it has been fetched, else "".
+func Present() string { return present(filepath.Join(store.Root(), "sample")) }
+
 // Fetch returns the path of the repository, a bare clone or a source archive,
 // fetching it at first use: by git, or else through pip as it is configured.
 // notice receives lines for the user.
@@ -52,7 +55,9 @@ func Fetch(ctx context.Context, notice func(string)) (string, error) {
 		return "", ctx.Err()
 	}
 	notice(fmt.Sprintf("%s; trying its source distribution through pip", firstLine(gitErr)))
-	if err := download(ctx, dir); err != nil {
+	if err := download(ctx, dir); ctx.Err() != nil {
+		return "", ctx.Err()
+	} else if err != nil {
 		return "", fmt.Errorf("fetching %s %s: %w", Name, Release, errors.Join(gitErr, err))
 	}
 	return present(dir), nil

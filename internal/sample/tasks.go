@@ -53,9 +53,11 @@ func rank(t dataset.Task) uint64 {
 	return binary.LittleEndian.Uint64(sum[:])
 }
 
+// lastLines returns the last n lines of s, n at least 1; the text after the
+// last newline is one, even if it is empty.
 func lastLines(s string, n int) string {
 	at := len(s)
-	for range n {
+	for range max(1, n) {
 		if at = strings.LastIndexByte(s[:at], '\n'); at < 0 {
 			return s
 		}
