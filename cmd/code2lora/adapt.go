@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/spf13/cobra"
 
 	"github.com/code2lora/code2lora/internal/adapt"
@@ -53,6 +54,11 @@ reads them.`,
 			if o.out == "" {
 				return fmt.Errorf("%w: adapt: give the adapter's folder with -o DIR", errUsage)
 			}
+			for _, glob := range append(o.include[:len(o.include):len(o.include)], o.exclude...) {
+				if glob == "" || !doublestar.ValidatePattern(glob) {
+					return fmt.Errorf("%w: adapt: glob %q is malformed", errUsage, glob)
+				}
+			}
 			b, err := a.loadBase(c.Context(), o.base)
 			if err != nil {
 				return err
@@ -92,7 +98,7 @@ func (a *app) adapt(c *cobra.Command, repo, checkpointPath string, b *base, job 
 	if err != nil {
 		return nil, nil, err
 	}
-	job.Repository, job.Network, job.Git, job.Cache, job.Tool = repo, true, a.err, cache, tool()
+	job.Repository, job.Network, job.Git, job.Cache, job.Tool = repo, networkAllowed(), a.err, cache, tool()
 	job.Checkpoint, job.CheckpointSHA256, job.Model, job.Tokenizer = ck.Checkpoint, ck.sha256, b.model, b.tokenizer
 	if a.quiet {
 		job.Git = nil

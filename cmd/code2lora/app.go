@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -59,7 +60,21 @@ given as a repository is cloned.`,
 	}
 	c.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object on standard output")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress on standard error")
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errors.Join(errUsage, err) })
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w: %s: %w", errUsage, c.CommandPath(), err)
+	})
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		err := fmt.Errorf("%w: unknown command %q", errUsage, args[0])
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
+		}
+		return err
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	c.SuggestionsMinimumDistance = 2
 	c.AddCommand(a.pullCmd(), a.modelsCmd(), a.demoCmd(), a.adaptCmd(), a.completeCmd(), a.scoreCmd(), a.inspectCmd(),
 		a.exportCmd(), a.importCmd(), a.mergeCmd(), a.trainCmd(), a.evaluateCmd(), a.plotCmd())
 	for _, sub := range c.Commands() {
@@ -144,7 +159,7 @@ func (a *app) loadBase(ctx context.Context, name string) (*base, error) {
 	}
 	m, t, err := model.Load(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errInput, err)
+		return nil, unusable(err)
 	}
 	a.closers = append(a.closers, m.Close)
 	return &base{info, m, t}, nil
@@ -161,10 +176,23 @@ func (a *app) resolveBase(ctx context.Context, name string) (catalog.Model, stri
 	}
 	bar := a.bar()
 	defer bar.done()
-	return catalog.Resolve(ctx, name, catalog.Options{
+	info, path, err := catalog.Resolve(ctx, name, catalog.Options{
 		Notice:   func(s string) { a.note("%s", s) },
 		Progress: bar.bytes,
 	})
+	if _, statErr := os.Stat(name); err != nil && statErr == nil {
+		err = unusable(err) // a file that is no model
+	}
+	return info, path, err
+}
+
+// networkAllowed reports whether repositories may be fetched.
+func networkAllowed() bool {
+	switch strings.ToUpper(os.Getenv(catalog.OfflineVar)) {
+	case "1", "ON", "YES", "TRUE":
+		return false
+	}
+	return true
 }
 
 // loadAdapter reads an adapter in any format and checks that it was made for
@@ -176,7 +204,7 @@ func (a *app) loadAdapter(path string, b *base) (*adapter.Adapter, error) {
 	dims := b.model.Config.Dims()
 	ad, err := adapter.Read(path, &dims)
 	if err != nil {
-		return nil, fmt.Errorf("adapter %s: %w", path, err)
+		return nil, unusable(fmt.Errorf("adapter %s: %w", path, err))
 	}
 	if err := adapter.CheckBase(ad, b.id(), dims); err != nil {
 		return nil, fmt.Errorf("adapter %s: %w", path, err)

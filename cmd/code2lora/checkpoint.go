@@ -50,7 +50,7 @@ func (a *app) loadCheckpoint(path string, b *base) (*checkpoint, error) {
 	sum := sha256.Sum256(data)
 	c, err := hypernet.Load(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: checkpoint %s: %w", errInput, path, err)
+		return nil, unusable(err)
 	}
 	if c.Base.SHA256 != b.info.SHA256 || c.Head.Dims() != b.model.Config.Dims() {
 		return nil, fmt.Errorf("checkpoint %s was trained for base %s (%.12s…), not for %s (%.12s…): %w",
@@ -81,6 +81,10 @@ func unpackCheckpoint(b *base) (string, error) {
 			_, err := w.Write(c.Data)
 			return err
 		})
+	}
+	if len(have) == 0 {
+		return "", fmt.Errorf("base %s: %w comes with this build of the program; give one with --checkpoint, or train one",
+			b.info.Name, errNoCheckpoint)
 	}
 	return "", fmt.Errorf("base %s: %w: those that come with the program are for %s; give another with --checkpoint, or train one",
 		b.info.Name, errNoCheckpoint, strings.Join(have, ", "))

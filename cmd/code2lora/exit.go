@@ -10,6 +10,7 @@ import (
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/hypernet"
 )
 
 // Exit codes. docs/commands.md repeats this table.
@@ -46,7 +47,8 @@ func exitCode(err error) int {
 		return exitBase
 	case is(dataset.ErrTestRepository):
 		return exitSplit
-	case is(fs.ErrNotExist, adapt.ErrNoSource, encoder.ErrNothing, gitrepo.ErrEmpty, gitrepo.ErrNotGit, errInput):
+	case is(fs.ErrNotExist, errInput, adapt.ErrNoSource, encoder.ErrNothing, catalog.ErrMismatch, hypernet.ErrEncoder,
+		gitrepo.ErrEmpty, gitrepo.ErrRef, gitrepo.ErrMissingObject, gitrepo.ErrNotGit, gitrepo.ErrNetwork, gitrepo.ErrArchive):
 		return exitInput
 	default:
 		return exitFailure
@@ -55,6 +57,13 @@ func exitCode(err error) int {
 
 // errInput marks unusable input that no package has an error value for.
 var errInput = errors.New("unusable input")
+
+// unusable marks an error as one of unusable input. Its message stays as it is.
+func unusable(err error) error { return inputError{err} }
+
+type inputError struct{ error }
+
+func (e inputError) Unwrap() []error { return []error{e.error, errInput} }
 
 // hint says what to do about an error, where that is not plain.
 func hint(err error) string {

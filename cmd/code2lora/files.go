@@ -2,25 +2,35 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/catalog"
 	"github.com/code2lora/code2lora/internal/gguf"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/safetensors"
 )
 
 // readAdapter reads an adapter in any format. The base is needed, to know its
-// dimensions, only for files that do not say them.
+// dimensions, only for files that do not say them; without a name the default
+// is tried, if it is on this machine.
 func (a *app) readAdapter(ctx context.Context, path, base string) (*adapter.Adapter, error) {
 	ad, err := adapter.Read(path, nil)
 	if err == nil && base == "" {
 		return ad, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if base == "" && !haveDefaultBase(ctx) {
+		return nil, unusable(fmt.Errorf("adapter %s: %w", path, err))
 	}
 	info, file, baseErr := a.resolveBase(ctx, base)
 	if baseErr != nil {
@@ -28,11 +38,11 @@ func (a *app) readAdapter(ctx context.Context, path, base string) (*adapter.Adap
 	}
 	cfg, baseErr := model.ReadConfig(file)
 	if baseErr != nil {
-		return nil, fmt.Errorf("%w: %w", errInput, baseErr)
+		return nil, unusable(baseErr)
 	}
 	dims := cfg.Dims()
 	if ad, err = adapter.Read(path, &dims); err != nil {
-		return nil, fmt.Errorf("%w: adapter %s: %w", errInput, path, err)
+		return nil, unusable(fmt.Errorf("adapter %s: %w", path, err))
 	}
 	id := adapter.Base{Name: info.Name, HubID: info.HubID, SHA256: info.SHA256}
 	if err := adapter.CheckBase(ad, id, dims); err != nil {
@@ -42,6 +52,20 @@ func (a *app) readAdapter(ctx context.Context, path, base string) (*adapter.Adap
 		ad.Provenance.Base = id
 	}
 	return ad, nil
+}
+
+// haveDefaultBase reports whether the default base needs no download.
+func haveDefaultBase(ctx context.Context) bool {
+	name, err := catalog.Default()
+	if err != nil {
+		return false
+	}
+	m, err := catalog.Lookup(name)
+	if err != nil {
+		return false
+	}
+	_, ok, err := catalog.Path(ctx, m)
+	return ok && err == nil
 }
 
 // dtypeOf parses the names of --dtype.
@@ -153,7 +177,7 @@ if OUT ends in .gguf, a safetensors file with Hugging Face names if it ends in
 			}
 			cfg, err := model.ReadConfig(file)
 			if err != nil {
-				return fmt.Errorf("%w: %w", errInput, err)
+				return unusable(err)
 			}
 			id := adapter.Base{Name: info.Name, HubID: info.HubID, SHA256: info.SHA256}
 			if err := adapter.CheckBase(ad, id, cfg.Dims()); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +27,9 @@ closing bracket, a comma or a comment sign, or ends the text. cross_entropy is
 in nats per target token. Prefix and target are tokenised on their own.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if o.maxPrefix < 0 {
+				return fmt.Errorf("%w: score: --max-prefix %d: want 0 or more", errUsage, o.maxPrefix)
+			}
 			tasks, err := a.readTasks(args[0])
 			if err != nil {
 				return err
@@ -85,7 +87,7 @@ func (a *app) readTasks(path string) ([]score.Task, error) {
 	}
 	tasks, err := score.ReadTasks(in)
 	if err != nil {
-		return nil, errors.Join(errInput, fmt.Errorf("tasks %s: %w", path, err))
+		return nil, unusable(fmt.Errorf("tasks %s: %w", path, err))
 	}
 	return tasks, nil
 }

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,7 +70,7 @@ refused.`,
 func (a *app) trainDeps(c *cobra.Command, path, mirrors string, network bool) (*train.Config, *train.Deps, *base, error) {
 	cfg, err := train.ReadConfig(path)
 	if err != nil {
-		return nil, nil, nil, errors.Join(errInput, err)
+		return nil, nil, nil, unusable(err)
 	}
 	b, err := a.loadBase(c.Context(), cfg.Base)
 	if err != nil {
@@ -82,7 +82,7 @@ func (a *app) trainDeps(c *cobra.Command, path, mirrors string, network bool) (*
 	}
 	bar := a.bar()
 	return cfg, &train.Deps{Base: b.id(), Model: b.model, Tokenizer: b.tokenizer, Cache: cache, Mirrors: mirrors,
-		Network: network, Tool: tool(), Report: bar.show}, b, nil
+		Network: network && networkAllowed(), Tool: tool(), Report: bar.show}, b, nil
 }
 
 // showStep shows the live line of a run; validations get a line of their own.
@@ -112,12 +112,15 @@ own, average and strange adapters. RUN/curves.svg is written unless -o names
 another .svg or .png file.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			metrics, err := curves.ReadMetrics(filepath.Join(args[0], "metrics.jsonl"))
-			if err != nil {
-				return err
-			}
 			if out == "" {
 				out = filepath.Join(args[0], "curves.svg")
+			}
+			if ext := strings.ToLower(filepath.Ext(out)); ext != ".svg" && ext != ".png" {
+				return fmt.Errorf("%w: plot: %s: want a name that ends in .svg or .png", errUsage, out)
+			}
+			metrics, err := curves.ReadMetrics(filepath.Join(args[0], "metrics.jsonl"))
+			if err != nil {
+				return unusable(err)
 			}
 			if err := curves.Draw(out, filepath.Base(filepath.Clean(args[0])), metrics); err != nil {
 				return err
