@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapt"
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/catalog"
 	"github.com/code2lora/code2lora/internal/engine"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/sample"
@@ -49,7 +51,7 @@ type demoResult struct {
 }
 
 func (a *app) demoCmd() *cobra.Command {
-	var baseName string
+	var baseName, checkpoint string
 	c := &cobra.Command{
 		Use:   "demo [REPO]",
 		Short: "Adapt a real repository and complete three of its assertions",
@@ -60,18 +62,19 @@ base and with the adapter. The tests are not read for the adapter.
 The default repository is %s %s, which no checkpoint was trained or tuned on.`, sample.Name, sample.Release),
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, report, err := a.demo(c, baseName, args)
+			r, report, err := a.demo(c, baseName, checkpoint, args)
 			if err != nil {
 				return err
 			}
 			return a.print(r, func(w io.Writer) { printDemo(w, r, report) })
 		},
 	}
+	c.Flags().StringVar(&checkpoint, "checkpoint", "", "hypernetwork checkpoint `FILE` (default: the one for the base)")
 	baseFlag(c, &baseName)
 	return c
 }
 
-func (a *app) demo(c *cobra.Command, baseName string, args []string) (*demoResult, *adapt.Report, error) {
+func (a *app) demo(c *cobra.Command, baseName, checkpoint string, args []string) (*demoResult, *adapt.Report, error) {
 	ctx := c.Context()
 	began := time.Now()
 	b, err := a.loadBase(ctx, baseName)
@@ -83,13 +86,13 @@ func (a *app) demo(c *cobra.Command, baseName string, args []string) (*demoResul
 	spec, name := "", ""
 	if len(args) > 0 {
 		spec = args[0]
-	} else if spec, err = sample.Fetch(ctx, func(s string) { a.note("%s", s) }); err != nil {
+	} else if spec, err = a.demoRepository(ctx); err != nil {
 		return nil, nil, err
 	} else {
 		name = sample.Name
 	}
 	fetched := time.Since(began).Seconds()
-	ad, report, err := a.adapt(c, spec, "", b, adapt.Job{Name: name})
+	ad, report, err := a.adapt(c, spec, checkpoint, b, adapt.Job{Name: name})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,10 +107,21 @@ func (a *app) demo(c *cobra.Command, baseName string, args []string) (*demoResul
 	return r, report, nil
 }
 
+// demoRepository returns the path of the default repository.
+func (a *app) demoRepository(ctx context.Context) (string, error) {
+	if path := sample.Present(); path != "" {
+		return path, nil
+	}
+	if !networkAllowed() {
+		return "", fmt.Errorf("%s is not on this machine: %w, as %s says; give another repository", sample.Name, gitrepo.ErrNetwork, catalog.OfflineVar)
+	}
+	return sample.Fetch(ctx, func(s string) { a.note("%s", s) })
+}
+
 // demoCompletions completes held-out assertions with the base and the adapter.
 func (a *app) demoCompletions(c *cobra.Command, b *base, ad *adapter.Adapter, spec, name string) ([]demoCompletion, error) {
 	ctx := c.Context()
-	repo, err := gitrepo.Open(ctx, spec, gitrepo.Options{AllowNetwork: true, Name: name, Progress: io.Discard})
+	repo, err := gitrepo.Open(ctx, spec, gitrepo.Options{AllowNetwork: networkAllowed(), CacheDir: adapt.Clones(), Name: name})
 	if err != nil {
 		return nil, err
 	}
