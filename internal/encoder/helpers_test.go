@@ -74,7 +74,7 @@ func sources() map[string]string {
 		"empty.py": "", "short.py": "x = 1\n", "unicode.py": "name = 'ünïcode' # ☃ of snow, and more of it\n",
 	}
 	for i := range 6 {
-		files[fmt.Sprintf("pkg/m%d.py", i)] = strings.Repeat(fmt.Sprintf("def f%d(a, b%d):\n    return a * %d + b%d\n\n", i, i, i*i, i), 1+i*i*3)
+		files[fmt.Sprintf("pkg/m%d.py", i)] = strings.Repeat(fmt.Sprintf("def f%d(a, b%d):\n    return a * %d + b%d\n\n", i, i, i*i, i), 1+i*i)
 	}
 	return files
 }
