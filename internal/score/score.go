@@ -14,7 +14,6 @@ package score
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -198,13 +197,11 @@ func (s *Scorer) judge(v *Value, labels []model.Label, nll []float32, best []int
 
 // Leaves reports whether a token after a target ends it: one that starts with
 // a newline, a closing bracket, a comma or a comment sign, or that ends the
-// text. Comment signs are "#" and the "//" of many languages besides Python,
-// in which a token "//" divides; a target after which a model goes on to
-// divide by something is counted as left.
+// text. "//" is no comment sign here: in Python it divides.
 func Leaves(t *tokenizer.Tokenizer, id int32) bool {
 	if t.IsEOG(id) {
 		return true
 	}
 	text := t.Bytes(id)
-	return len(text) > 0 && strings.IndexByte("\r\n)]},#", text[0]) >= 0 || bytes.HasPrefix(text, []byte("//"))
+	return len(text) > 0 && strings.IndexByte("\r\n)]},#", text[0]) >= 0
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/safetensors"
 	"github.com/code2lora/code2lora/internal/score"
@@ -41,6 +42,8 @@ type Deps struct {
 // Data is what a job trains and validates on.
 type Data struct {
 	Train, Validation []*Repository
+
+	key string // digest of what it was prepared from
 }
 
 // LoadData prepares the repositories of a configuration, or reads what an
@@ -63,8 +66,8 @@ func LoadData(ctx context.Context, c *Config, d Deps) (*Data, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(key)
-	path := filepath.Join(work, "data-"+hex.EncodeToString(sum[:8])+".gob")
-	data := &Data{}
+	data := &Data{key: hex.EncodeToString(sum[:8])}
+	path := filepath.Join(work, "data-"+data.key+".gob")
 	if err := readGob(path, data); err == nil {
 		return data, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -146,7 +149,7 @@ func NewJob(ctx context.Context, c *Config, d Deps) (*Job, error) {
 		validation = pick(validation, n, c.Train.Seed)
 	}
 	return &Job{config: c, deps: d, enc: data.Train[0].Representation.Encoder, Run: Run{
-		Options: c.Train, Head: head, Base: d.Model, Train: data.Train, Validation: validation,
+		Options: c.Train, Identity: c.Digest() + " " + data.key, Head: head, Base: d.Model, Train: data.Train, Validation: validation,
 		Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) },
 	}}, nil
 }
@@ -162,8 +165,18 @@ func pick(repos []*Repository, n int, seed uint64) []*Repository {
 	return out
 }
 
-// Do trains; the best head is kept in the run's folder. See [Run.Do].
+// Do trains; the best head is kept in the run's folder. See [Run.Do]. A
+// processor without the configured precision computes in float32 and says so;
+// precision changes results in their last places, speed by much.
 func (j *Job) Do(ctx context.Context, report func(Progress)) error {
+	precision, err := kernel.ParsePrecision(j.config.Train.Precision)
+	if err != nil {
+		return err
+	}
+	if err := kernel.SetPrecision(precision); err != nil {
+		j.deps.Report("training in float32: %v", err)
+	}
+	defer kernel.SetPrecision(kernel.Float32)
 	dir := j.config.Dir()
 	best := func(p Progress) error {
 		loss := p.Validation.Own.CrossEntropy.Mean

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/code2lora/code2lora/internal/dataset"
@@ -44,10 +45,15 @@ func (p *Preparation) Prepare(ctx context.Context, split dataset.Split, list []L
 		opt.PerRepository = p.Data.TrainTasks
 	}
 	var sources []dataset.Source
-	repos := map[string]*Repository{}
-	var order []string
+	var repos []*Repository
+	byName := map[string]*Repository{}
 	for i, l := range list {
-		r, src, err := p.open(ctx, l)
+		repo, err := gitrepo.Open(ctx, p.locate(l.Name), gitrepo.Options{AllowNetwork: p.Network, Name: l.Name})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Name, err)
+		}
+		defer repo.Close() // mining reads it once all are encoded
+		r, src, err := p.encode(ctx, repo, l)
 		if errors.Is(err, encoder.ErrNothing) {
 			p.Report("%s: %v", l.Name, err)
 			continue
@@ -55,7 +61,7 @@ func (p *Preparation) Prepare(ctx context.Context, split dataset.Split, list []L
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Name, err)
 		}
-		repos[l.Name], order, sources = r, append(order, l.Name), append(sources, src)
+		byName[l.Name], repos, sources = r, append(repos, r), append(sources, src)
 		p.Report("%s: %d of %d repositories encoded (%s: %d files, %d tokens)", split, i+1, len(list), l.Name,
 			r.Representation.Files, r.Representation.Tokens)
 	}
@@ -63,40 +69,41 @@ func (p *Preparation) Prepare(ctx context.Context, split dataset.Split, list []L
 	if _, err := dataset.Mine(ctx, dir, sources, opt, nil); err != nil {
 		return nil, err
 	}
+	if err := p.addWindows(dir, byName); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(repos, func(r *Repository) bool {
+		if len(r.Windows) == 0 {
+			p.Report("%s: no tasks", r.Name)
+		}
+		return len(r.Windows) == 0
+	}), nil
+}
+
+// addWindows cuts the mined documents in dir into windows of their
+// repositories.
+func (p *Preparation) addWindows(dir string, repos map[string]*Repository) error {
 	ds, err := dataset.Open(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for doc, err := range ds.Documents() {
 		if err != nil {
-			return nil, err
+			return err
 		}
+		r := repos[doc.Repository]
 		ws, _ := doc.Windows(p.Data.WindowTokens, func(s string) int { return len(p.Tokenizer.Encode(s)) })
 		for _, w := range ws {
-			r := repos[doc.Repository]
 			if w := TokenizeWindow(p.Tokenizer, w.Text, w.Tasks); len(w.Tasks) > 0 {
 				r.Windows = append(r.Windows, w)
 			}
 		}
 	}
-	var out []*Repository
-	for _, name := range order {
-		if r := repos[name]; len(r.Windows) > 0 {
-			out = append(out, r)
-		} else {
-			p.Report("%s: no tasks", name)
-		}
-	}
-	return out, nil
+	return nil
 }
 
-// open reads and encodes one repository.
-func (p *Preparation) open(ctx context.Context, l Listed) (*Repository, dataset.Source, error) {
-	repo, err := gitrepo.Open(ctx, p.locate(l.Name), gitrepo.Options{AllowNetwork: p.Network, Name: l.Name})
-	if err != nil {
-		return nil, nil, err
-	}
-	// The repository stays open for mining: sources are read lazily.
+// encode reads and encodes one repository.
+func (p *Preparation) encode(ctx context.Context, repo *gitrepo.Repo, l Listed) (*Repository, dataset.Source, error) {
 	snap, err := repo.Snapshot(ctx, l.Commit, gitrepo.Filter{SkipTests: !p.Options.Tests})
 	if err != nil {
 		return nil, nil, err

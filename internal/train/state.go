@@ -17,7 +17,8 @@ const stateKey = "code2lora.run"
 type savedState struct {
 	state
 	Seed      uint64 `json:"seed"`
-	Steps     int    `json:"steps"` // of the whole run
+	Steps     int    `json:"steps"`    // of the whole run
+	Identity  string `json:"identity"` // see [Run]
 	AdamSteps int    `json:"adam_steps"`
 }
 
@@ -32,7 +33,7 @@ func (r *Run) tensors() (names []string, values [][]float32) {
 
 // save writes parameters, moments and position to path, atomically.
 func (r *Run) save(path string) error {
-	meta, err := json.Marshal(savedState{r.state, r.Options.Seed, r.steps(), r.optim.t})
+	meta, err := json.Marshal(savedState{r.state, r.Options.Seed, r.steps(), r.Identity, r.optim.t})
 	if err != nil {
 		return err
 	}
@@ -59,6 +60,9 @@ func (r *Run) load(path string) error {
 	if s.Seed != r.Options.Seed || s.Steps != r.steps() {
 		return fmt.Errorf("%s: a run of %d steps with seed %d, and the configuration gives %d steps with seed %d: remove the folder to start anew",
 			path, s.Steps, s.Seed, r.steps(), r.Options.Seed)
+	}
+	if s.Identity != r.Identity {
+		return fmt.Errorf("%s: a run of another configuration or of other data: restore them, or remove the folder to start anew", path)
 	}
 	names, values := r.tensors()
 	if have, want := f.Names(), slices.Sorted(slices.Values(names)); !slices.Equal(have, want) {

@@ -32,6 +32,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
 )
 
@@ -55,6 +56,7 @@ type Options struct {
 	TokensPerShare int     `yaml:"tokens_per_share"` // tokens of one repository in a step
 	SharesPerStep  int     `yaml:"shares_per_step"`  // repositories in a step
 	Accumulate     int     `yaml:"accumulate"`       // passes over the base per step, to bound memory; must divide into shares
+	Precision      string  `yaml:"precision"`        // of the frozen products: float32 or bfloat16
 	Detach         bool    `yaml:"detach"`           // see model.GradientOptions
 	ValidateEvery  int     `yaml:"validate_every"`   // steps
 	SaveEvery      int     `yaml:"save_every"`       // steps
@@ -65,6 +67,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Seed: 1, Epochs: 3, LearningRate: 2e-3, FinalRate: 0.05, MeanRate: 1, Warmup: 0.03, WeightDecay: 0.01, Clip: 1,
+		Precision:      kernel.Float32.String(),
 		TokensPerShare: 768, SharesPerStep: 4, Accumulate: 1, ValidateEvery: 50, SaveEvery: 25, Patience: 8,
 	}
 }
@@ -89,6 +92,9 @@ func (o *Options) Validate() error {
 	least("validate_every", o.ValidateEvery, 1)
 	least("save_every", o.SaveEvery, 1)
 	least("patience", o.Patience, 0)
+	if _, err := kernel.ParsePrecision(o.Precision); err != nil {
+		errs = append(errs, fmt.Errorf("precision: %w", err))
+	}
 	within("learning_rate", o.LearningRate, 1e-9, 10)
 	within("final_rate", o.FinalRate, 0, 1)
 	within("mean_rate", o.MeanRate, 0, 100)
@@ -120,6 +126,9 @@ type Run struct {
 	Train      []*Repository
 	Validation []*Repository
 	Leaves     func(token int32) bool // whether a token ends a target, for exact match
+	// Identity names everything else that decides the run: configuration and
+	// data. A state of another identity is not continued.
+	Identity string
 
 	state state
 	plan  *plan
