@@ -77,14 +77,19 @@ given as a repository is cloned.`,
 	c.SuggestionsMinimumDistance = 2
 	c.AddCommand(a.pullCmd(), a.modelsCmd(), a.demoCmd(), a.adaptCmd(), a.completeCmd(), a.scoreCmd(), a.inspectCmd(),
 		a.exportCmd(), a.importCmd(), a.mergeCmd(), a.trainCmd(), a.evaluateCmd(), a.plotCmd())
+	c.InitDefaultCompletionCmd()
 	for _, sub := range c.Commands() {
 		usageErrors(sub)
 	}
 	return c
 }
 
-// usageErrors makes wrong arguments usage errors.
+// usageErrors makes wrong arguments of a command, and of those below it, usage
+// errors.
 func usageErrors(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		usageErrors(sub)
+	}
 	if args := c.Args; args != nil {
 		c.Args = func(c *cobra.Command, a []string) error {
 			if err := args(c, a); err != nil {

@@ -169,7 +169,9 @@ if OUT ends in .gguf, a safetensors file with Hugging Face names if it ends in
 				return err
 			}
 			if name == "" {
-				name = ad.Provenance.Base.Name
+				if name, err = baseOf(ad); err != nil {
+					return fmt.Errorf("adapter %s: %w; give its base's file with --base", args[0], err)
+				}
 			}
 			info, file, err := a.resolveBase(c.Context(), name)
 			if err != nil {
@@ -194,6 +196,24 @@ if OUT ends in .gguf, a safetensors file with Hugging Face names if it ends in
 	c.Flags().StringVar(&dtype, "dtype", "f16", "store adapted weights as `f32|f16|bf16`, or q8_0 in GGUF")
 	baseFlag(c, &base)
 	return c
+}
+
+// baseOf returns the name in the catalogue of the base that an adapter was
+// made for: the model with the same weights or, if the adapter does not say
+// which these are, the same name.
+func baseOf(ad *adapter.Adapter) (string, error) {
+	models, err := catalog.List()
+	if err != nil {
+		return "", err
+	}
+	base := ad.Provenance.Base
+	for _, m := range models {
+		if m.SHA256 == base.SHA256 {
+			return m.Name, nil
+		}
+	}
+	m, err := catalog.Lookup(base.Name)
+	return m.Name, err
 }
 
 // merge writes the merged base in the format that the name of out asks for.
