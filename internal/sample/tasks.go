@@ -33,16 +33,22 @@ func Assertions(ctx context.Context, s *gitrepo.Snapshot, n, maxLines int) ([]da
 		return nil, err
 	}
 	slices.SortFunc(all, func(a, b dataset.Task) int { return cmp.Compare(rank(a), rank(b)) })
+	// The first task of each file, then the second of each, and so on.
 	perFile := map[string]int{}
+	type candidate struct {
+		round int
+		task  dataset.Task
+	}
+	candidates := make([]candidate, len(all))
+	for i, t := range all {
+		candidates[i] = candidate{perFile[t.File], t}
+		perFile[t.File]++
+	}
+	slices.SortStableFunc(candidates, func(a, b candidate) int { return a.round - b.round })
 	var picked []dataset.Task
-	for round := 1; len(picked) < n && round <= n; round++ {
-		for _, t := range all {
-			if len(picked) < n && perFile[t.File] == round-1 {
-				perFile[t.File]++
-				t.Prefix = lastLines(t.Prefix, maxLines)
-				picked = append(picked, t)
-			}
-		}
+	for _, c := range candidates[:min(max(0, n), len(candidates))] {
+		c.task.Prefix = lastLines(c.task.Prefix, maxLines)
+		picked = append(picked, c.task)
 	}
 	return picked, nil
 }
