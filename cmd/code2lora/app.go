@@ -120,6 +120,18 @@ func version() string {
 // tool names the program in provenance.
 func tool() string { return "code2lora " + version() }
 
+// stdin is the standard input, which ends with ctx: a read from a terminal
+// would not.
+func (a *app) stdin(ctx context.Context) io.Reader {
+	r, w := io.Pipe()
+	context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+	go func() {
+		_, err := io.Copy(w, a.in)
+		w.CloseWithError(err)
+	}()
+	return r
+}
+
 // print writes the result: v as JSON with --json, else what text writes.
 func (a *app) print(v any, text func(w io.Writer)) error {
 	if !a.json {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +43,7 @@ Text is printed as it is generated, and nothing else.`,
 			for i, s := range o.opt.Stop {
 				o.opt.Stop[i] = strings.NewReplacer(`\n`, "\n", `\t`, "\t").Replace(s)
 			}
-			p, err := a.prompt(o.file, o.at, o.suffix)
+			p, err := a.prompt(c.Context(), o.file, o.at, o.suffix)
 			if err != nil {
 				return err
 			}
@@ -77,12 +78,12 @@ Text is printed as it is generated, and nothing else.`,
 }
 
 // prompt reads what is to be completed.
-func (a *app) prompt(file, at, suffix string) (engine.Prompt, error) {
+func (a *app) prompt(ctx context.Context, file, at, suffix string) (engine.Prompt, error) {
 	if file == "" {
 		if at != "" {
 			return engine.Prompt{}, fmt.Errorf("%w: complete: --at needs --file", errUsage)
 		}
-		text, err := io.ReadAll(a.in)
+		text, err := io.ReadAll(a.stdin(ctx))
 		return engine.Prompt{Prefix: string(text), Suffix: suffix}, err
 	}
 	text, err := os.ReadFile(file)

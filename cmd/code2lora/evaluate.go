@@ -78,13 +78,19 @@ func printEvaluation(w io.Writer, e *train.Evaluation, report string) {
 	u := e.Audit
 	fmt.Fprintf(w, "%d tasks of %d %s repositories\n\n%-22s  %-26s  %s\n", u.Tasks, u.Repositories, e.Split,
 		"", "exact match", "cross-entropy (nats per target token)")
-	for _, row := range []struct {
+	type row struct {
 		name  string
 		score train.Score
-	}{{"base", *u.Base}, {"own adapter", u.Own}, {"average adapter", u.Average}, {"another repository's", u.Stranger},
-		{"own minus average", u.OwnAverage}, {"own minus another's", u.OwnStranger}} {
-		fmt.Fprintf(w, "%-22s  %-26s  %s\n", row.name, row.score.ExactMatch, row.score.CrossEntropy)
 	}
+	table := func(rows ...row) {
+		for _, r := range rows {
+			fmt.Fprintf(w, "%-22s  %-26s  %s\n", r.name, r.score.ExactMatch, r.score.CrossEntropy)
+		}
+	}
+	table(row{"base", *u.Base}, row{"own adapter", u.Own}, row{"average adapter", u.Average}, row{"another repository's", u.Stranger},
+		row{"own minus average", u.OwnAverage}, row{"own minus another's", u.OwnStranger})
+	fmt.Fprintln(w, "\nwith the space before the target moved from the prefix to the target:")
+	table(row{"base", e.Natural.Base}, row{"own adapter", e.Natural.Own}, row{"own minus base", e.Natural.OwnBase})
 	fmt.Fprintf(w, "\nadapters: mean distance %.3f from the average, mean cosine %.3f between repositories\nreport: %s\n",
 		e.Spread.Distance.Mean, e.Spread.Cosine.Mean, report)
 }

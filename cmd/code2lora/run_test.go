@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -49,18 +51,18 @@ func noTemporaries(t *testing.T, dir string) {
 	}
 }
 
-// names lists everything below dir.
-func names(t *testing.T, dir string) string {
+// paths is the set of everything below dir.
+func paths(t *testing.T, dir string) map[string]bool {
 	t.Helper()
-	var all []string
+	all := map[string]bool{}
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		all = append(all, path)
+		all[path] = true
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Join(all, "\n")
+	return all
 }
 
 // TestInterrupted interrupts every command that works for long: it exits with
@@ -81,7 +83,7 @@ func TestInterrupted(t *testing.T) {
 		nil, &bytes.Buffer{}, os.Stderr); code != exitOK {
 		t.Fatalf("adapt: exit code %d", code)
 	}
-	before := names(t, ".")
+	before := paths(t, ".")
 	for _, line := range []string{
 		"adapt repo --base tiny-llama.gguf --checkpoint llama.safetensors -o out",
 		"adapt mirrors/acme+a --base tiny-llama.gguf --checkpoint llama.safetensors -o lora",
@@ -103,8 +105,16 @@ func TestInterrupted(t *testing.T) {
 			if code != exitInterrupted || out.Len() > 0 || !strings.HasSuffix(errOut.String(), "code2lora: interrupted\n") {
 				t.Errorf("exit code %d, output %q, standard error %q, want code 130", code, out.String(), errOut.String())
 			}
-			if got := names(t, "."); got != before {
-				t.Errorf("files:\n%s\nwant\n%s", got, before)
+			after := paths(t, ".")
+			for path := range after {
+				if !before[path] {
+					t.Errorf("%s was left behind", path)
+				}
+			}
+			for path := range before {
+				if !after[path] {
+					t.Errorf("%s is gone", path)
+				}
 			}
 			noTemporaries(t, store.Root())
 		})
@@ -125,6 +135,39 @@ func TestCompleteInterrupted(t *testing.T) {
 	code := run(ctx, strings.Fields("complete --base tiny-llama.gguf --max-tokens 400 --temperature 1 --seed 1"), strings.NewReader("def f():"), out, &errOut)
 	if code != exitInterrupted || out.String() == "" || len(out.String()) > 20 {
 		t.Errorf("exit code %d after printing %q (%q), want 130 after a few bytes", code, out.String(), errOut.String())
+	}
+}
+
+// TestSignal sends a real Ctrl-C to a program that waits for its input.
+func TestSignal(t *testing.T) {
+	home(t)
+	dir := workDir(t)
+	for _, args := range [][]string{{"complete", "--base", "tiny-llama.gguf"}, {"score", "--base", "tiny-llama.gguf", "-"}} {
+		c := exec.Command("code2lora", args...)
+		c.Dir = dir
+		var out, errOut bytes.Buffer
+		c.Stdout, c.Stderr = &out, &errOut
+		in, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// More than pipes hold: when it is written, the program is reading.
+		if _, err := in.Write(bytes.Repeat([]byte(" "), 4<<20)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
+			t.Errorf("%s: got %v, want exit code 130", args[0], err)
+		}
+		if got, want := errOut.String(), "code2lora: interrupted\n"; got != want || out.Len() > 0 {
+			t.Errorf("%s: standard error %q, output %q, want %q and nothing", args[0], got, out.String(), want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -30,7 +31,7 @@ in nats per target token. Prefix and target are tokenised on their own.`,
 			if o.maxPrefix < 0 {
 				return fmt.Errorf("%w: score: --max-prefix %d: want 0 or more", errUsage, o.maxPrefix)
 			}
-			tasks, err := a.readTasks(args[0])
+			tasks, err := a.readTasks(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -75,9 +76,11 @@ in nats per target token. Prefix and target are tokenised on their own.`,
 }
 
 // readTasks reads a tasks file.
-func (a *app) readTasks(path string) ([]score.Task, error) {
-	in := a.in
-	if path != "-" {
+func (a *app) readTasks(ctx context.Context, path string) ([]score.Task, error) {
+	var in io.Reader
+	if path == "-" {
+		in = a.stdin(ctx)
+	} else {
 		f, err := os.Open(path)
 		if err != nil {
 			return nil, err

@@ -79,7 +79,7 @@ var gitEnv = []string{
 // returns the commit.
 func commit(dir string) (string, error) {
 	git := func(args ...string) (string, error) {
-		c := exec.Command("git", append([]string{"-C", dir}, args...)...)
+		c := exec.Command("git", append([]string{"-C", dir, "-c", "maintenance.auto=false"}, args...)...)
 		c.Env = append(os.Environ(), gitEnv...)
 		out, err := c.CombinedOutput()
 		if err != nil {

@@ -80,12 +80,8 @@ func (a *Auditor) Audit(ctx context.Context, head hypernet.Head, repos []*Reposi
 	}
 	tallies := map[string][]tally{}
 	for name, adapterOf := range choose {
-		for i, r := range repos {
-			t, err := a.repository(ctx, r, adapterOf(i))
-			if err != nil {
-				return nil, fmt.Errorf("repository %s: %w", r.Name, err)
-			}
-			tallies[name] = append(tallies[name], t)
+		if tallies[name], err = a.tallies(ctx, repos, adapterOf); err != nil {
+			return nil, err
 		}
 	}
 	out := &Audit{
@@ -98,6 +94,19 @@ func (a *Auditor) Audit(ctx context.Context, head hypernet.Head, repos []*Reposi
 		out.Base = &base
 	}
 	return out, nil
+}
+
+// tallies scores every repository under the adapter chosen for it.
+func (a *Auditor) tallies(ctx context.Context, repos []*Repository, adapterOf func(i int) *adapter.Adapter) ([]tally, error) {
+	var all []tally
+	for i, r := range repos {
+		t, err := a.repository(ctx, r, adapterOf(i))
+		if err != nil {
+			return nil, fmt.Errorf("repository %s: %w", r.Name, err)
+		}
+		all = append(all, t)
+	}
+	return all, nil
 }
 
 // repository scores the windows of one repository.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/score"
@@ -14,15 +15,27 @@ import (
 // Evaluation is the audit of a checkpoint on repositories that neither
 // training nor tuning has seen.
 type Evaluation struct {
-	Checkpoint       string           `json:"checkpoint"`
-	CheckpointSHA256 string           `json:"checkpoint_sha256"`
-	Base             string           `json:"base"`
-	Encoder          string           `json:"encoder"`
-	Split            string           `json:"split"`
-	TasksPerRepo     int              `json:"tasks_per_repository"` // at most
-	WindowTokens     int              `json:"window_tokens"`        // longest prefix and target
-	Audit            *Audit           `json:"audit"`
-	Spread           *hypernet.Spread `json:"spread"` // how much the adapters differ
+	Checkpoint       string `json:"checkpoint"`
+	CheckpointSHA256 string `json:"checkpoint_sha256"`
+	Base             string `json:"base"`
+	Encoder          string `json:"encoder"`
+	Split            string `json:"split"`
+	TasksPerRepo     int    `json:"tasks_per_repository"` // at most
+	WindowTokens     int    `json:"window_tokens"`        // longest prefix and target
+	// Audit has the tasks as they are: a prefix such as "assert x == " ends in a
+	// space, with which byte-level tokenizers put the base at a disadvantage.
+	Audit *Audit `json:"audit"`
+	// Natural has the same tasks with that space moved to the target, where the
+	// base is at its best.
+	Natural *Natural         `json:"natural"`
+	Spread  *hypernet.Spread `json:"spread"` // how much the adapters differ
+}
+
+// Natural compares own adapters with the base where the base is at its best.
+type Natural struct {
+	Base    Score `json:"base"`
+	Own     Score `json:"own"`
+	OwnBase Score `json:"own_minus_base"`
 }
 
 // Evaluate audits a checkpoint on the repositories of a split of the
@@ -52,14 +65,21 @@ func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, s
 		return nil, errors.New("evaluating needs at least two repositories, to compare own and strange adapters")
 	}
 	auditor := Auditor{Base: d.Model, Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) }}
-	audit, err := auditor.Audit(ctx, ck.Head, repos, true)
+	e := &Evaluation{Checkpoint: ck.Name, Base: d.Base.Name, Encoder: ck.Encoder, Split: string(split),
+		TasksPerRepo: c.Data.ValidationTasks, WindowTokens: c.Data.WindowTokens}
+	if e.Audit, err = auditor.Audit(ctx, ck.Head, repos, true); err != nil {
+		return nil, err
+	}
+	own, err := ownAdapters(ck.Head, repos)
 	if err != nil {
 		return nil, err
 	}
-	e := &Evaluation{Checkpoint: ck.Name, Base: d.Base.Name, Encoder: ck.Encoder, Split: string(split),
-		TasksPerRepo: c.Data.ValidationTasks, WindowTokens: c.Data.WindowTokens, Audit: audit}
-	own, err := ownAdapters(ck.Head, repos)
+	p.SpaceWithTarget = true
+	natural, err := p.Prepare(ctx, split, ofSplit(list, split))
 	if err != nil {
+		return nil, err
+	}
+	if e.Natural, err = auditor.natural(ctx, ck.Head, natural); err != nil {
 		return nil, err
 	}
 	average, err := ck.Head.Average()
@@ -68,4 +88,21 @@ func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, s
 	}
 	e.Spread, err = hypernet.Conditioning(average, own)
 	return e, err
+}
+
+// natural scores repositories without an adapter and with their own.
+func (a *Auditor) natural(ctx context.Context, head hypernet.Head, repos []*Repository) (*Natural, error) {
+	own, err := ownAdapters(head, repos)
+	if err != nil {
+		return nil, err
+	}
+	base, err := a.tallies(ctx, repos, func(int) *adapter.Adapter { return nil })
+	if err != nil {
+		return nil, err
+	}
+	adapted, err := a.tallies(ctx, repos, func(i int) *adapter.Adapter { return own[i] })
+	if err != nil {
+		return nil, err
+	}
+	return &Natural{Base: summarize(base, nil), Own: summarize(adapted, nil), OwnBase: summarize(adapted, base)}, nil
 }

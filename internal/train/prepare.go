@@ -28,7 +28,11 @@ type Preparation struct {
 	Options   encoder.Options // of Encoder
 	Tokenizer *tokenizer.Tokenizer
 	Data      DataOptions
-	Report    func(format string, args ...any) // progress; may be nil
+	// SpaceWithTarget moves the blanks before a target from the prefix to the
+	// target. Byte-level tokenizers join a space to the word after it, so that a
+	// prefix which ends in one puts a model at a disadvantage.
+	SpaceWithTarget bool
+	Report          func(format string, args ...any) // progress; may be nil
 }
 
 // Prepare mines and encodes the repositories of one split. A listed repository
@@ -94,6 +98,9 @@ func (p *Preparation) addWindows(dir string, repos map[string]*Repository) error
 		r := repos[doc.Repository]
 		ws, _ := doc.Windows(p.Data.WindowTokens, func(s string) int { return len(p.Tokenizer.Encode(s)) })
 		for _, w := range ws {
+			if p.SpaceWithTarget {
+				moveSpaces(w.Text, w.Tasks)
+			}
 			if w := TokenizeWindow(p.Tokenizer, w.Text, w.Tasks); len(w.Tasks) > 0 {
 				r.Windows = append(r.Windows, w)
 			}
@@ -145,6 +152,14 @@ func isRepository(path string) bool {
 		}
 	}
 	return false
+}
+
+// moveSpaces makes targets begin with the blanks before them.
+func moveSpaces(text string, targets []dataset.Span) {
+	for i := range targets {
+		t := &targets[i]
+		t.Start = len(strings.TrimRight(text[:t.Start], " \t"))
+	}
 }
 
 // TokenizeWindow tokenises a text in which targets are marked (in bytes). The
