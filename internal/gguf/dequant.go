@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"github.com/code2lora/code2lora/internal/half"
 )
 
 // CanDequantize reports whether [DequantizeRow] decodes the type.
@@ -36,11 +38,9 @@ func DequantizeRow(dst []float32, typ Type, src []byte) error {
 			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 		}
 	case F16:
-		decodeF16(dst, src)
+		half.DecodeF16(dst, src)
 	case BF16:
-		for i := range dst {
-			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
-		}
+		half.DecodeBF16(dst, src)
 	case Q4_0:
 		dequantQ4_0(dst, src)
 	case Q4_1:
@@ -63,44 +63,14 @@ func DequantizeRow(dst []float32, typ Type, src []byte) error {
 	return nil
 }
 
-// fromF16 decodes an IEEE half. The common case, a normal number, only moves
-// bits; the exponent's bias changes from 15 to 127.
-func fromF16(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	bits := uint32(h&0x7fff) << 13
-	switch {
-	case bits >= 0x1f<<23: // infinity or NaN
-		bits |= 0xff << 23
-	case bits >= 1<<23:
-		bits += (127 - 15) << 23
-	default: // zero or subnormal: m·2⁻²⁴ = (1 + m·2⁻¹⁰)·2⁻¹⁴ − 2⁻¹⁴
-		bits = math.Float32bits(math.Float32frombits(bits|113<<23) - 0x1p-14)
-	}
-	return math.Float32frombits(sign | bits)
-}
-
-// decodeF16 is a loop of [fromF16], with its first case written out: normal
-// numbers are nearly all there are, and the call costs more than the work.
-func decodeF16(dst []float32, src []byte) {
-	src = src[:2*len(dst)]
-	for i := range dst {
-		h := binary.LittleEndian.Uint16(src[2*i : 2*i+2])
-		if bits := uint32(h&0x7fff) << 13; bits-1<<23 < 0x1e<<23 {
-			dst[i] = math.Float32frombits(uint32(h&0x8000)<<16 | (bits + (127-15)<<23))
-			continue
-		}
-		dst[i] = fromF16(h)
-	}
-}
-
-// half reads the F16 whose bytes are b0 and b1.
-func half(b0, b1 byte) float32 { return fromF16(uint16(b0) | uint16(b1)<<8) }
+// f16 reads the F16 whose bytes are b0 and b1.
+func f16(b0, b1 byte) float32 { return half.FromF16(uint16(b0) | uint16(b1)<<8) }
 
 // d, qs[16]: y[i] = d·(lo(qs[i]) − 8), y[i+16] = d·(hi(qs[i]) − 8).
 func dequantQ4_0(dst []float32, src []byte) {
 	for ; len(dst) >= 32 && len(src) >= 18; dst, src = dst[32:], src[18:] {
 		y, b := (*[32]float32)(dst), (*[18]byte)(src)
-		d := half(b[0], b[1])
+		d := f16(b[0], b[1])
 		for i := range 16 {
 			q := b[2+i]
 			y[i] = d * float32(int32(q&15)-8)
@@ -113,7 +83,7 @@ func dequantQ4_0(dst []float32, src []byte) {
 func dequantQ4_1(dst []float32, src []byte) {
 	for ; len(dst) >= 32 && len(src) >= 20; dst, src = dst[32:], src[20:] {
 		y, b := (*[32]float32)(dst), (*[20]byte)(src)
-		d, m := half(b[0], b[1]), half(b[2], b[3])
+		d, m := f16(b[0], b[1]), f16(b[2], b[3])
 		for i := range 16 {
 			q := b[4+i]
 			y[i] = float32(d*float32(q&15)) + m
@@ -126,7 +96,7 @@ func dequantQ4_1(dst []float32, src []byte) {
 func dequantQ5_0(dst []float32, src []byte) {
 	for ; len(dst) >= 32 && len(src) >= 22; dst, src = dst[32:], src[22:] {
 		y, b := (*[32]float32)(dst), (*[22]byte)(src)
-		d := half(b[0], b[1])
+		d := f16(b[0], b[1])
 		qh := binary.LittleEndian.Uint32(b[2:6])
 		for i := range 16 {
 			q := uint32(b[6+i])
@@ -143,7 +113,7 @@ func dequantQ5_0(dst []float32, src []byte) {
 func dequantQ5_1(dst []float32, src []byte) {
 	for ; len(dst) >= 32 && len(src) >= 24; dst, src = dst[32:], src[24:] {
 		y, b := (*[32]float32)(dst), (*[24]byte)(src)
-		d, m := half(b[0], b[1]), half(b[2], b[3])
+		d, m := f16(b[0], b[1]), f16(b[2], b[3])
 		qh := binary.LittleEndian.Uint32(b[4:8])
 		for i := range 16 {
 			q := uint32(b[8+i])
@@ -160,7 +130,7 @@ func dequantQ5_1(dst []float32, src []byte) {
 func dequantQ8_0(dst []float32, src []byte) {
 	for ; len(dst) >= 32 && len(src) >= 34; dst, src = dst[32:], src[34:] {
 		y, b := (*[32]float32)(dst), (*[34]byte)(src)
-		d := half(b[0], b[1])
+		d := f16(b[0], b[1])
 		for i := range 32 {
 			y[i] = d * float32(int8(b[2+i]))
 		}
@@ -174,7 +144,7 @@ var iq4nl = [16]float32{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38,
 func dequantIQ4NL(dst []float32, src []byte) {
 	for ; len(dst) >= 32 && len(src) >= 18; dst, src = dst[32:], src[18:] {
 		y, b := (*[32]float32)(dst), (*[18]byte)(src)
-		d := half(b[0], b[1])
+		d := f16(b[0], b[1])
 		for i := range 16 {
 			q := b[2+i]
 			y[i] = d * iq4nl[q&15]
@@ -197,7 +167,7 @@ func kScale(s *[12]byte, j int) (scale, minimum float32) {
 func dequantQ4K(dst []float32, src []byte) {
 	for ; len(dst) >= 256 && len(src) >= 144; dst, src = dst[256:], src[144:] {
 		b := (*[144]byte)(src)
-		d, dmin := half(b[0], b[1]), half(b[2], b[3])
+		d, dmin := f16(b[0], b[1]), f16(b[2], b[3])
 		s := (*[12]byte)(b[4:])
 		for j := range 4 {
 			y, qs := (*[64]float32)(dst[64*j:]), (*[32]byte)(b[16+32*j:])
@@ -218,7 +188,7 @@ func dequantQ4K(dst []float32, src []byte) {
 func dequantQ5K(dst []float32, src []byte) {
 	for ; len(dst) >= 256 && len(src) >= 176; dst, src = dst[256:], src[176:] {
 		b := (*[176]byte)(src)
-		d, dmin := half(b[0], b[1]), half(b[2], b[3])
+		d, dmin := f16(b[0], b[1]), f16(b[2], b[3])
 		s, qh := (*[12]byte)(b[4:]), (*[32]byte)(b[16:])
 		for j := range 4 {
 			y, qs := (*[64]float32)(dst[64*j:]), (*[32]byte)(b[48+32*j:])
@@ -242,7 +212,7 @@ func dequantQ5K(dst []float32, src []byte) {
 func dequantQ6K(dst []float32, src []byte) {
 	for ; len(dst) >= 256 && len(src) >= 210; dst, src = dst[256:], src[210:] {
 		b := (*[210]byte)(src)
-		d := half(b[208], b[209])
+		d := f16(b[208], b[209])
 		for k := range 2 {
 			y := (*[128]float32)(dst[128*k:])
 			ql, qh := (*[64]byte)(b[64*k:]), (*[32]byte)(b[128+32*k:])

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"github.com/code2lora/code2lora/internal/half"
 )
 
 // CanQuantize reports whether [QuantizeRow] encodes the type.
@@ -29,45 +31,13 @@ func QuantizeRow(dst []byte, typ Type, src []float32) error {
 			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(v))
 		}
 	case F16:
-		for i, v := range src {
-			binary.LittleEndian.PutUint16(dst[2*i:], toF16(v))
-		}
+		half.EncodeF16(dst, src)
 	case BF16:
-		for i, v := range src {
-			binary.LittleEndian.PutUint16(dst[2*i:], toBF16(v))
-		}
+		half.EncodeBF16(dst, src)
 	case Q8_0:
 		quantQ8_0(dst, src)
 	}
 	return nil
-}
-
-// toF16 rounds to the nearest IEEE half, ties to even.
-func toF16(v float32) uint16 {
-	bits := math.Float32bits(v)
-	sign := uint16(bits >> 16 & 0x8000)
-	bits &= 0x7fffffff
-	switch {
-	case bits > 0xff<<23: // NaN: keep the upper bits of the payload, quietly
-		return sign | 0x7e00 | uint16(bits>>13&0x3ff)
-	case bits >= (127+16)<<23: // 65536 and above
-		return sign | 0x7c00
-	case bits < (127-14)<<23:
-		// Below 2⁻¹⁴ the last place is worth 2⁻²⁴, as is that of a float32
-		// near 0.5: adding 0.5 makes the hardware round there.
-		return sign | uint16(math.Float32bits(math.Float32frombits(bits)+0.5)-math.Float32bits(0.5))
-	}
-	odd := bits >> 13 & 1
-	return sign | uint16((bits-(127-15)<<23+0xfff+odd)>>13) // may carry up to infinity
-}
-
-// toBF16 rounds to the nearest bfloat16, ties to even.
-func toBF16(v float32) uint16 {
-	bits := math.Float32bits(v)
-	if bits&0x7fffffff > 0xff<<23 {
-		return uint16(bits>>16) | 0x40 // a NaN stays one, and quiet
-	}
-	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
 }
 
 // quantQ8_0 stores d = max|x|/127 and q = x/d, rounded away from zero at ties.
@@ -83,7 +53,7 @@ func quantQ8_0(dst []byte, src []float32) {
 		if d != 0 {
 			inverse = 1 / d
 		}
-		binary.LittleEndian.PutUint16(b[:], toF16(d))
+		binary.LittleEndian.PutUint16(b[:], half.ToF16(d))
 		for i, v := range x {
 			b[2+i] = byte(int8(math.Round(float64(v * inverse))))
 		}

@@ -110,6 +110,22 @@ func TestGolden(t *testing.T) {
 // TestHalves checks the conversion of every half against exact arithmetic, and
 // the way back at, between and beyond them.
 func TestHalves(t *testing.T) {
+	fromF16 := func(h uint16) float32 {
+		var v [1]float32
+		if err := DequantizeRow(v[:], F16, []byte{byte(h), byte(h >> 8)}); err != nil {
+			t.Fatal(err)
+		}
+		return v[0]
+	}
+	to := func(typ Type, v float32) uint16 {
+		var raw [2]byte
+		if err := QuantizeRow(raw[:], typ, []float32{v}); err != nil {
+			t.Fatal(err)
+		}
+		return binary.LittleEndian.Uint16(raw[:])
+	}
+	toF16 := func(v float32) uint16 { return to(F16, v) }
+	toBF16 := func(v float32) uint16 { return to(BF16, v) }
 	for h := range uint16(0x7c00) {
 		exp, mant := int(h>>10), float64(h&0x3ff)
 		want := float32(math.Ldexp(1024+mant, exp-25))

@@ -26,15 +26,19 @@ func eachBF16(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
-// rounded returns x rounded to bfloat16 by way of the conversion that has its
-// own test; subnormal numbers give zeros.
+// rounded returns x rounded to bfloat16, eight binary digits, by arithmetic;
+// subnormal numbers give zeros, and NaNs lose the lower half of their bits.
 func rounded(x []float32) []float32 {
-	half, out := make([]uint16, len(x)), make([]float32, len(x))
-	F32ToBF16(half, x)
-	BF16ToF32(out, half)
+	out := make([]float32, len(x))
 	for i, v := range x {
-		if math.Float32bits(v)>>23&0xff == 0 {
+		switch b := math.Float32bits(v); {
+		case v != v:
+			out[i] = math.Float32frombits(b&^0xffff | 0x400000)
+		case b>>23&0xff == 0:
 			out[i] = float32(math.Copysign(0, float64(v)))
+		default:
+			frac, exp := math.Frexp(float64(v))
+			out[i] = float32(math.Ldexp(math.RoundToEven(math.Ldexp(frac, 8)), exp-8))
 		}
 	}
 	return out

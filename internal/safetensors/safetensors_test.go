@@ -94,7 +94,18 @@ func TestConversion(t *testing.T) {
 // TestHalves checks every half against exact arithmetic, and the rounding at
 // and around the middle between neighbours.
 func TestHalves(t *testing.T) {
-	to := func(v float32) uint16 { return toF16(math.Float32bits(v)) }
+	fromF16 := func(h uint16) float32 {
+		var v [1]float32
+		decode(v[:], F16, []byte{byte(h), byte(h >> 8)})
+		return v[0]
+	}
+	to := func(v float32) uint16 {
+		var raw [2]byte
+		if err := encode(raw[:], F16, []float32{v}); err != nil {
+			t.Fatal(err)
+		}
+		return binary.LittleEndian.Uint16(raw[:])
+	}
 	for h := range uint16(0x7bff) {
 		exp, mant := int(h>>10), float64(h&0x3ff)
 		want := float32(math.Ldexp(1024+mant, exp-25))
