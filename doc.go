@@ -81,7 +81,8 @@
 // exponentials, in plain Go and in generated assembly. See docs/kernels.md.
 //
 // gguf and safetensors read and write the two file formats of weights, without
-// trusting what they read.
+// trusting what they read. half has the conversions of 16-bit floats that both
+// need.
 //
 // catalog knows the base models by name, where each comes from and what its
 // digest is; hub is its client of a model hub, and shares the cache of the

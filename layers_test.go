@@ -26,23 +26,26 @@ const modulePath = "github.com/code2lora/code2lora"
 // since it is also the encoder's frozen network and gives the gradient that a
 // hypernetwork is trained with.
 var layers = [][]string{
-	{"internal/embedding", "internal/gguf", "internal/gitrepo", "internal/hub", "internal/kernel",
-		"internal/safetensors", "internal/store", "internal/testutil", "internal/tokenizer", "runs"},
+	{"internal/embedding", "internal/gitrepo", "internal/half", "internal/hub", "internal/kernel",
+		"internal/store", "internal/testutil", "internal/tokenizer", "runs"},
+	{"internal/gguf", "internal/safetensors"},
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
 	{"internal/dataset", "internal/model"},
 	{"internal/encoder", "internal/engine", "internal/hypernet", "internal/sample", "internal/score"},
 	{"internal/adapt", "internal/train"},
 	{"internal/curves"},
-	{"cmd/code2lora"},
+	{"cmd/code2lora", "reference/logits", "reference/peers/ours"},
 }
 
 // closed lists the packages that import fewer of ours than their layer allows.
 var closed = map[string][]string{
-	"internal/embedding": {},
-	"internal/kernel":    {},
-	"internal/testutil":  {},
-	"internal/nn":        {"internal/kernel"},
-	"internal/syntax":    {}, // has cgo: whoever imports it is built with it
+	"internal/embedding":   {},
+	"internal/kernel":      {},
+	"internal/testutil":    {},
+	"internal/gguf":        {"internal/half", "internal/store"},
+	"internal/safetensors": {"internal/half", "internal/store"},
+	"internal/nn":          {"internal/kernel"},
+	"internal/syntax":      {}, // has cgo: whoever imports it is built with it
 }
 
 // dependencies lists the modules of others, and which packages import them.
@@ -116,6 +119,11 @@ func TestLayersCatch(t *testing.T) {
 		{"internal/kernel", "gonum.org/v1/gonum/blas", false, "gonum"},
 		{"internal/kernel", ours + "store", false, "only"},
 		{"internal/testutil", ours + "kernel", false, "only"},
+		{"internal/gguf", ours + "half", false, ""},
+		{"internal/safetensors", ours + "store", false, ""},
+		{"internal/safetensors", ours + "gguf", false, "only"},
+		{"internal/gguf", ours + "tokenizer", false, "only"},
+		{"internal/store", ours + "gguf", false, "lower layer"},
 		{"internal/adapter", ours + "model", false, "lower layer"},
 		{"internal/engine", ours + "hypernet", false, "lower layer"},
 		{"internal/hypernet", ours + "score", true, "lower layer"},
