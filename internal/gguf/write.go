@@ -1,14 +1,11 @@
 package gguf
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strconv"
+
+	"github.com/code2lora/code2lora/internal/store"
 )
 
 // TensorSource is a tensor to be written.
@@ -50,60 +47,12 @@ func Float32Source(name string, dims []uint64, typ Type, values []float32) Tenso
 // Write makes a version 3 file of the pairs and tensors, in their order. The
 // file appears at path complete and synced, or not at all; an existing file is
 // replaced. The alignment is that of general.alignment, or 32.
-func Write(path string, kvs []KV, tensors []TensorSource) (err error) {
+func Write(path string, kvs []KV, tensors []TensorSource) error {
 	header, alignment, err := encodeHeader(kvs, tensors)
 	if err != nil {
 		return err
 	}
-	f, err := createTemp(path)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // a second close is harmless; the first error is the one to report
-			os.Remove(f.Name())
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := writeAll(w, header, alignment, tensors); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	syncDir(filepath.Dir(path))
-	return nil
-}
-
-// createTemp makes a new file beside path, with the permissions of any other
-// new file.
-func createTemp(path string) (*os.File, error) {
-	for {
-		name := "." + filepath.Base(path) + ".tmp-" + strconv.FormatUint(rand.Uint64(), 36)
-		f, err := os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if !os.IsExist(err) {
-			return f, err
-		}
-	}
-}
-
-// syncDir makes a rename durable where the system can; some can't sync a
-// folder, which is no reason to fail after the rename.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync()
-		d.Close()
-	}
+	return store.ReplaceFile(path, func(w io.Writer) error { return writeAll(w, header, alignment, tensors) })
 }
 
 // encodeHeader returns everything before the padding of the data section.
@@ -178,42 +127,29 @@ func checkSource(t TensorSource) (size uint64, err error) {
 
 // writeAll writes header and data; padding follows the header and each tensor.
 func writeAll(w io.Writer, header []byte, alignment uint64, tensors []TensorSource) error {
-	c := &countingWriter{w: w}
-	if _, err := c.Write(header); err != nil {
+	if _, err := w.Write(header); err != nil {
 		return err
 	}
-	if err := c.pad(alignment); err != nil {
+	if err := pad(w, uint64(len(header)), alignment); err != nil {
 		return err
 	}
 	for _, t := range tensors {
-		before := c.n
-		if err := t.Write(c); err != nil {
+		size, err := checkSource(t)
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if err := store.WriteExactly(w, int64(size), t.Write); err != nil {
 			return fmt.Errorf("writing tensor %q: %w", t.Name, err)
 		}
-		if size, err := checkSource(t); err != nil || c.n-before != size {
-			return fmt.Errorf("writing tensor %q: %d bytes, want %d", t.Name, c.n-before, size)
-		}
-		if err := c.pad(alignment); err != nil {
+		if err := pad(w, size, alignment); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// countingWriter counts what has been written.
-type countingWriter struct {
-	w io.Writer
-	n uint64
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += uint64(n)
-	return n, err
-}
-
-// pad writes zeros up to the next multiple of a.
-func (c *countingWriter) pad(a uint64) error {
-	_, err := c.Write(make([]byte, alignUp(c.n, a)-c.n))
+// pad writes zeros after n aligned bytes, up to the next multiple of alignment.
+func pad(w io.Writer, n, alignment uint64) error {
+	_, err := w.Write(make([]byte, alignUp(n, alignment)-n))
 	return err
 }

@@ -1,7 +1,6 @@
 package safetensors
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/binary"
@@ -10,12 +9,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/code2lora/code2lora/internal/store"
 )
 
 // Tensor is a tensor to be written.
@@ -61,56 +59,8 @@ func Float32Tensor(name string, t DType, shape []int, values []float32) Tensor {
 // Write makes a file of the tensors. It appears at path complete and synced,
 // or not at all; an existing file is replaced. The bytes depend on nothing but
 // the arguments, and not on the order of the tensors.
-func Write(path string, tensors []Tensor, metadata map[string]string) (err error) {
-	f, err := createTemp(path)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // a second close is harmless; the first error is the one to report
-			os.Remove(f.Name())
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := Encode(w, tensors, metadata); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	syncDir(filepath.Dir(path))
-	return nil
-}
-
-// createTemp makes a new file beside path, with the permissions of any other
-// new file.
-func createTemp(path string) (*os.File, error) {
-	for {
-		name := "." + filepath.Base(path) + ".tmp-" + strconv.FormatUint(rand.Uint64(), 36)
-		f, err := os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if !os.IsExist(err) {
-			return f, err
-		}
-	}
-}
-
-// syncDir makes a rename durable where the system can; some can't sync a
-// folder, which is no reason to fail after the rename.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync()
-		d.Close()
-	}
+func Write(path string, tensors []Tensor, metadata map[string]string) error {
+	return store.ReplaceFile(path, func(w io.Writer) error { return Encode(w, tensors, metadata) })
 }
 
 // Encode writes a file to w: as the reference does, types of large alignment
@@ -130,12 +80,8 @@ func Encode(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 		return err
 	}
 	for i, t := range tensors {
-		c := &countingWriter{w: w}
-		if err := t.Write(c); err != nil {
+		if err := store.WriteExactly(w, sizes[i], t.Write); err != nil {
 			return fmt.Errorf("writing tensor %q: %w", t.Name, err)
-		}
-		if c.n != sizes[i] {
-			return fmt.Errorf("writing tensor %q: %d bytes, want %d", t.Name, c.n, sizes[i])
 		}
 	}
 	return nil
@@ -226,16 +172,4 @@ func (j *jsonWriter) ints(values []int) {
 		j.raw(strconv.Itoa(v))
 	}
 	j.raw("]")
-}
-
-// countingWriter counts what has been written.
-type countingWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }

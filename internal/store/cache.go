@@ -87,7 +87,11 @@ func (c *Cache) Put(key string, data []byte) error {
 	if uint64(len(key)) > 1<<20 {
 		return fmt.Errorf("cache key of %d bytes: at most %d", len(key), 1<<20)
 	}
-	return writeFile(c.path(key), false, func(w io.Writer) error {
+	path := c.path(key)
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	return replaceFile(path, false, func(w io.Writer) error {
 		h := sha256.New()
 		both := io.MultiWriter(w, h)
 		for _, b := range [][]byte{encodeHeader(key, len(data)), []byte(key), data} {

@@ -11,7 +11,8 @@
 //
 // All of it can be deleted at any time; what is missing is made again.
 //
-// [WriteFile] replaces a file atomically, [Lock] excludes other processes, and
+// [WriteFile] and [ReplaceFile] replace a file atomically, wherever it is, as
+// does every writer of our file formats. [Lock] excludes other processes, and
 // [Cache] is a key-value store that survives crashes and shares well.
 package store
 
@@ -25,7 +26,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -50,33 +50,35 @@ func Root() string {
 	return filepath.Join(xdg.CacheHome, "code2lora")
 }
 
-// WriteFile calls write with a buffered writer and puts what was written at
-// path, atomically: whoever opens path sees the old file or the whole new one,
-// also after a crash. Missing folders are made. When write or anything else
-// fails, path is untouched and nothing is left behind. If path is a symbolic
-// link, the link is replaced, not its target.
+// WriteFile is [ReplaceFile] in a folder that is made when missing.
 func WriteFile(path string, write func(io.Writer) error) error {
-	return writeFile(path, true, write)
-}
-
-// writeFile is [WriteFile]; without durable the file is still replaced
-// atomically, but after a power failure it may be old, new, or empty.
-func writeFile(path string, durable bool, write func(io.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
+	return ReplaceFile(path, write)
+}
+
+// ReplaceFile calls write with a buffered writer and puts what was written at
+// path, atomically: whoever opens path sees the old file or the whole new one,
+// also after a crash. When write or anything else fails, path is untouched and
+// nothing is left behind. If path is a symbolic link, the link is replaced, not
+// its target.
+func ReplaceFile(path string, write func(io.Writer) error) error {
+	return replaceFile(path, true, write)
+}
+
+// replaceFile is [ReplaceFile]; without durable the file is still replaced
+// atomically, but after a power failure it may be old, new, or empty.
+func replaceFile(path string, durable bool, write func(io.Writer) error) error {
 	f, err := createTemp(path)
 	if err != nil {
 		return err
 	}
-	closed := false
+	placed := false
 	defer func() {
-		if !closed {
-			f.Close()
-		}
-		if err != nil {
-			os.Remove(f.Name()) // the first error is the one to report
+		if !placed { // also if write panics
+			f.Close() // a second close is harmless; the first error is the one to report
+			os.Remove(f.Name())
 		}
 	}()
 	w := bufio.NewWriterSize(f, 1<<16)
@@ -86,22 +88,50 @@ func writeFile(path string, durable bool, write func(io.Writer) error) (err erro
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	rename := os.Rename
 	if durable {
 		if err := f.Sync(); err != nil {
 			return err
 		}
+		rename = Rename
 	}
-	closed = true
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if !durable {
-		return os.Rename(f.Name(), path)
+	if err := rename(f.Name(), path); err != nil {
+		return err
 	}
-	return Rename(f.Name(), path)
+	placed = true
+	return nil
 }
 
-// tempInfix is in the name of every temporary file of [WriteFile].
+// WriteExactly calls write with w and reports, besides its error, a number of
+// bytes other than n. It is for parts of a file whose size has been announced
+// before them.
+func WriteExactly(w io.Writer, n int64, write func(io.Writer) error) error {
+	c := &countingWriter{w: w}
+	if err := write(c); err != nil {
+		return err
+	}
+	if c.n != n {
+		return fmt.Errorf("%d bytes, want %d", c.n, n)
+	}
+	return nil
+}
+
+// countingWriter counts what has been written.
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// tempInfix is in the name of every temporary file of [ReplaceFile].
 const tempInfix = ".tmp-"
 
 // createTemp makes a new file beside path, with the permissions that a new
@@ -123,23 +153,19 @@ func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(to))
+	syncDir(filepath.Dir(to))
+	return nil
 }
 
-// syncDir makes new names in a folder durable. Windows can't, and needn't.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
+// syncDir makes new names in a folder durable where the system can. Windows
+// can't, and needn't; some network and FUSE file systems refuse, and a folder
+// may be writable but not readable. The rename has happened all the same, so
+// none of that is a reason to fail.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync()
+		d.Close()
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	// Some network and FUSE file systems refuse to sync a folder. The rename
-	// has happened all the same, so that is no reason to fail.
-	_ = d.Sync()
-	return nil
 }
 
 // lockPoll is the time between two attempts to take a lock.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,6 +95,87 @@ func TestWriteFile(t *testing.T) {
 	}
 	if err := WriteFile(dir, func(io.Writer) error { return nil }); err == nil {
 		t.Error("a folder in place of the file: no error")
+	}
+}
+
+func TestReplaceFile(t *testing.T) {
+	dir := t.TempDir()
+	hello := func(w io.Writer) error { _, err := io.WriteString(w, "hello"); return err }
+	if err := ReplaceFile(filepath.Join(dir, "sub", "f"), hello); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in no folder: got %v, want %v", err, fs.ErrNotExist)
+	}
+	if got := dirNames(t, dir); got != "" {
+		t.Errorf("folder has %q, want nothing", got)
+	}
+	path := filepath.Join(dir, "f")
+	if err := ReplaceFile(path, hello); err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() { recover() }()
+		ReplaceFile(path, func(w io.Writer) error { w.Write(make([]byte, 1<<20)); panic("bug") })
+		t.Error("a panic of the writer was swallowed")
+	}()
+	if got, err := os.ReadFile(path); string(got) != "hello" {
+		t.Errorf("after a panic: got %q, %v, want the old file", got, err)
+	}
+	if got := dirNames(t, dir); got != "f" {
+		t.Errorf("folder has %q, want only f", got)
+	}
+}
+
+// A file in a folder that may be written but not read cannot be made durable,
+// but once it is replaced that is no failure.
+func TestReplaceUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o300); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700)
+	path := filepath.Join(dir, "f")
+	if err := ReplaceFile(path, func(io.Writer) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWriteExactly(t *testing.T) {
+	broken := errors.New("broken")
+	tests := []struct {
+		name   string
+		writes []string
+		err    error
+		want   string // part of the message; empty: none
+	}{
+		{"nothing", nil, nil, "0 bytes, want 4"},
+		{"short", []string{"ab", "c"}, nil, "3 bytes, want 4"},
+		{"exact", []string{"ab", "", "cd"}, nil, ""},
+		{"long", []string{"abcd", "e"}, nil, "5 bytes, want 4"},
+		{"failing", []string{"abcd"}, broken, "broken"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var b strings.Builder
+			err := WriteExactly(&b, 4, func(w io.Writer) error {
+				for _, s := range tt.writes {
+					if n, err := io.WriteString(w, s); n != len(s) || err != nil {
+						t.Errorf("got %d, %v, want %d", n, err, len(s))
+					}
+				}
+				return tt.err
+			})
+			if got := fmt.Sprint(err); tt.want == "" && err != nil || tt.want != "" && got != tt.want {
+				t.Errorf("got error %v, want %q", err, tt.want)
+			}
+			if tt.err != nil && !errors.Is(err, tt.err) {
+				t.Errorf("got error %v, want %v", err, tt.err)
+			}
+			if got, want := b.String(), strings.Join(tt.writes, ""); got != want {
+				t.Errorf("wrote %q, want %q", got, want)
+			}
+		})
 	}
 }
 
