@@ -23,6 +23,9 @@ import (
 // is tried, if it is on this machine.
 func (a *app) readAdapter(ctx context.Context, path, base string) (*adapter.Adapter, error) {
 	ad, err := adapter.Read(path, nil)
+	if err := ctx.Err(); err != nil { // what follows may take long, or write
+		return nil, err
+	}
 	if err == nil && base == "" {
 		return ad, nil
 	}
