@@ -29,7 +29,19 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"code2lora": main})
+	testscript.Main(tests{m}, map[string]func(){"code2lora": main})
+}
+
+// tests removes the fixtures after all tests.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	defer func() {
+		if dir := fixturesOnce.dir; dir != "" {
+			os.RemoveAll(dir)
+		}
+	}()
+	return t.M.Run()
 }
 
 // TestScripts runs the real command as testdata/script says. Each script has a
