@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/bmatcuk/doublestar/v4"
 	"github.com/spf13/cobra"
 
 	"github.com/code2lora/code2lora/internal/adapt"
@@ -53,11 +52,6 @@ reads them.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.out == "" {
 				return fmt.Errorf("%w: adapt: give the adapter's folder with -o DIR", errUsage)
-			}
-			for _, glob := range append(o.include[:len(o.include):len(o.include)], o.exclude...) {
-				if glob == "" || !doublestar.ValidatePattern(glob) {
-					return fmt.Errorf("%w: adapt: glob %q is malformed", errUsage, glob)
-				}
 			}
 			b, err := a.loadBase(c.Context(), o.base)
 			if err != nil {
