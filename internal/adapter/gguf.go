@@ -167,13 +167,7 @@ func fromGGUFFile(f *gguf.File, dims *Dims) (*Adapter, error) {
 			return nil, err
 		}
 	}
-	a, err := b.finish()
-	if err != nil {
-		return nil, err
-	}
-	a.Provenance = provenance
-	a.share()
-	return a, nil
+	return b.finishUnshared(provenance)
 }
 
 // ggufProvenance reads the sidecar's text, if the file has it.
@@ -185,15 +179,7 @@ func ggufProvenance(f *gguf.File) (Provenance, *Dims, error) {
 		hub, _ := strings.CutPrefix(url, "https://huggingface.co/")
 		return Provenance{Base: Base{Name: name, HubID: hub}}, nil, nil
 	}
-	s, err := decodeSidecar([]byte(text))
-	if err != nil {
-		return Provenance{}, nil, fmt.Errorf("%s: %w", keySidecar, err)
-	}
-	d, err := s.dims()
-	if err != nil {
-		return Provenance{}, nil, fmt.Errorf("%s: %w", keySidecar, err)
-	}
-	return s.Provenance, &d, nil
+	return sidecarProvenance(keySidecar, []byte(text))
 }
 
 // ggufFactor is a tensor of an adapter file with its place.
@@ -210,10 +196,9 @@ func ggufFactors(f *gguf.File, d Dims) (factors []ggufFactor, rank int, err erro
 		if strings.HasSuffix(t.Name, "_norm.weight") {
 			continue // llama.cpp ignores these too
 		}
-		place, isA, ok := cutFactor(t.Name, ggufA, ggufB)
-		at, known := layers[place]
-		if !ok || !known {
-			return nil, 0, fmt.Errorf("unknown tensor %q: want factors of the seven projections of %d layers", t.Name, d.NumHiddenLayers)
+		at, isA, err := findFactor(layers, t.Name, "", ggufA, ggufB)
+		if err != nil {
+			return nil, 0, err
 		}
 		if len(t.Dims) != 2 || t.Dims[0] == 0 || t.Dims[1] == 0 {
 			return nil, 0, fmt.Errorf("tensor %q: dimensions %v, want two", t.Name, t.Dims)

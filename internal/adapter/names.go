@@ -42,6 +42,18 @@ func sites(d Dims, name func(layer int, m Module) string) map[string]site {
 	return all
 }
 
+// findFactor returns what a tensor is, by its name: the factor A or B of one of
+// sites. The prefix may be missing.
+func findFactor(sites map[string]site, name, prefix, suffixA, suffixB string) (at site, isA bool, err error) {
+	place, isA, ok := cutFactor(strings.TrimPrefix(name, prefix), suffixA, suffixB)
+	at, known := sites[place]
+	if !ok || !known {
+		layers := len(sites) / int(NumModules)
+		return site{}, false, fmt.Errorf("unknown tensor %q: want factors of the seven projections of %d layers", name, layers)
+	}
+	return at, isA, nil
+}
+
 // parseLayer reads a layer's number, as [strconv.Itoa] writes it.
 func parseLayer(s string) (int, bool) {
 	n, err := strconv.Atoi(s)

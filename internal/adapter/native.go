@@ -158,12 +158,7 @@ func readNative(s *sidecar, f *safetensors.File) (*Adapter, error) {
 			return nil, err
 		}
 	}
-	a, err := b.finish()
-	if err != nil {
-		return nil, err
-	}
-	a.Provenance = s.Provenance
-	return a, nil
+	return b.finish(s.Provenance)
 }
 
 // cutLast cuts s at its last dot.

@@ -8,7 +8,6 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/code2lora/code2lora/internal/safetensors"
 )
@@ -180,22 +179,15 @@ func readPEFT(dir string, dims *Dims) (*Adapter, error) {
 	}
 	layers := sites(d, hfName)
 	for _, name := range f.Names() {
-		place, isA, ok := cutFactor(strings.TrimPrefix(name, peftPrefix), peftA, peftB)
-		at, known := layers[place]
-		if !ok || !known {
-			return nil, fmt.Errorf("unknown tensor %q: want factors of the seven projections of %d layers", name, d.NumHiddenLayers)
+		at, isA, err := findFactor(layers, name, peftPrefix, peftA, peftB)
+		if err != nil {
+			return nil, err
 		}
 		if err := b.addTensor(f, name, at.layer, at.module, isA); err != nil {
 			return nil, err
 		}
 	}
-	a, err := b.finish()
-	if err != nil {
-		return nil, err
-	}
-	a.Provenance = provenance
-	a.share()
-	return a, nil
+	return b.finishUnshared(provenance)
 }
 
 // parsePEFTConfig reads adapter_config.json and returns alpha as [Adapter] has
@@ -256,15 +248,7 @@ func isOff(v string) bool {
 func peftProvenance(dir string, config *peftFile) (Provenance, *Dims, error) {
 	raw, err := readSmall(filepath.Join(dir, sidecarName))
 	if err == nil {
-		s, err := decodeSidecar(raw)
-		if err != nil {
-			return Provenance{}, nil, fmt.Errorf("%s: %w", sidecarName, err)
-		}
-		d, err := s.dims()
-		if err != nil {
-			return Provenance{}, nil, fmt.Errorf("%s: %w", sidecarName, err)
-		}
-		return s.Provenance, &d, nil
+		return sidecarProvenance(sidecarName, raw)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return Provenance{}, nil, err
@@ -299,31 +283,3 @@ func peftProvenance(dir string, config *peftFile) (Provenance, *Dims, error) {
 
 // authorsSidecar is written by the exporter of the Code2LoRA authors.
 const authorsSidecar = "c2l_adapter.json"
-
-// chooseDims returns the dimensions of a file, from itself or the caller.
-func chooseDims(known, wanted *Dims, base Base) (Dims, error) {
-	switch {
-	case known == nil && wanted == nil:
-		return Dims{}, errors.New("the file does not describe its base model: say which one it is for")
-	case known == nil:
-		return *wanted, nil
-	case wanted != nil && *known != *wanted:
-		return Dims{}, CheckBase(&Adapter{Dims: *known, Provenance: Provenance{Base: base}}, Base{}, *wanted)
-	}
-	return *known, nil
-}
-
-// share makes the pairs of a module one, if they are equal in all layers.
-func (a *Adapter) share() {
-	for m := range NumModules {
-		first := a.Layers[0][m]
-		equal := first != nil
-		for l := 1; l < len(a.Layers) && equal; l++ {
-			p := a.Layers[l][m]
-			equal = p != nil && slices.Equal(p.A, first.A) && slices.Equal(p.B, first.B)
-		}
-		for l := 1; l < len(a.Layers) && equal; l++ {
-			a.Layers[l][m] = first
-		}
-	}
-}

@@ -105,7 +105,7 @@ func (b *builder) add(name string, layer int, m Module, isA bool, values []float
 }
 
 // finish returns the adapter after its last tensor.
-func (b *builder) finish() (*Adapter, error) {
+func (b *builder) finish(provenance Provenance) (*Adapter, error) {
 	if len(b.pairs) == 0 {
 		return nil, errors.New("no tensors")
 	}
@@ -124,5 +124,48 @@ func (b *builder) finish() (*Adapter, error) {
 			b.a.Layers[l][at.module] = p
 		}
 	}
-	return b.a, b.a.Validate()
+	b.a.Provenance = provenance
+	if err := b.a.Validate(); err != nil {
+		return nil, err
+	}
+	return b.a, nil
+}
+
+// finishUnshared is [builder.finish] for formats that don't know sharing: pairs
+// that are equal in all layers become shared.
+func (b *builder) finishUnshared(provenance Provenance) (*Adapter, error) {
+	a, err := b.finish(provenance)
+	if err != nil {
+		return nil, err
+	}
+	a.share()
+	return a, nil
+}
+
+// share makes the pairs of a module one, if they are equal in all layers.
+func (a *Adapter) share() {
+	for m := range NumModules {
+		first := a.Layers[0][m]
+		equal := first != nil
+		for l := 1; l < len(a.Layers) && equal; l++ {
+			p := a.Layers[l][m]
+			equal = p != nil && slices.Equal(p.A, first.A) && slices.Equal(p.B, first.B)
+		}
+		for l := 1; l < len(a.Layers) && equal; l++ {
+			a.Layers[l][m] = first
+		}
+	}
+}
+
+// chooseDims returns the dimensions of a file, from itself or the caller.
+func chooseDims(known, wanted *Dims, base Base) (Dims, error) {
+	switch {
+	case known == nil && wanted == nil:
+		return Dims{}, errors.New("the file does not describe its base model: say which one it is for")
+	case known == nil:
+		return *wanted, nil
+	case wanted != nil && *known != *wanted:
+		return Dims{}, CheckBase(&Adapter{Dims: *known, Provenance: Provenance{Base: base}}, Base{}, *wanted)
+	}
+	return *known, nil
 }

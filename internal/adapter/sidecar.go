@@ -98,6 +98,20 @@ func decodeSidecar(raw []byte) (*sidecar, error) {
 	return &s, nil
 }
 
+// sidecarProvenance returns what the text of a sidecar says about an adapter of
+// another format. The name is that of its place, for messages.
+func sidecarProvenance(name string, raw []byte) (Provenance, *Dims, error) {
+	s, err := decodeSidecar(raw)
+	if err != nil {
+		return Provenance{}, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	d, err := s.dims()
+	if err != nil {
+		return Provenance{}, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return s.Provenance, &d, nil
+}
+
 // dims returns the dimensions of a sidecar, or an error if they are absurd.
 func (s *sidecar) dims() (Dims, error) {
 	d := Dims{Arch: s.Dims.Arch, NumHiddenLayers: s.Dims.NumHiddenLayers,
