@@ -93,12 +93,8 @@ func newDirect(raw json.RawMessage, s Setup) (Head, error) {
 
 // NewDirect lays out a direct head.
 func NewDirect(opts DirectOptions, s Setup) (*Direct, error) {
-	modules, names, err := parseModules(opts.Modules)
+	modules, err := s.resolve(&opts.Input, &opts.Modules)
 	if err != nil {
-		return nil, err
-	}
-	opts.Modules = names
-	if err := errors.Join(opts.Input.resolve(s), validateDims(s.Dims, modules)); err != nil {
 		return nil, err
 	}
 	if err := opts.Validate(); err != nil {

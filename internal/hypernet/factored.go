@@ -96,12 +96,8 @@ func newFactored(raw json.RawMessage, s Setup) (Head, error) {
 
 // NewFactored lays out a factored head.
 func NewFactored(opts FactoredOptions, s Setup) (*Factored, error) {
-	modules, names, err := parseModules(opts.Modules)
+	modules, err := s.resolve(&opts.Input, &opts.Modules)
 	if err != nil {
-		return nil, err
-	}
-	opts.Modules = names
-	if err := errors.Join(opts.Input.resolve(s), validateDims(s.Dims, modules)); err != nil {
 		return nil, err
 	}
 	if err := opts.Validate(); err != nil {

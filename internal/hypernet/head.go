@@ -196,6 +196,20 @@ func parseModules(names []string) ([]adapter.Module, []string, error) {
 	return modules, names, nil
 }
 
+// resolve fills in what a head's options left to its setup, and returns the
+// modules by these names, whose dimensions it has checked.
+func (s Setup) resolve(input *InputOptions, names *[]string) ([]adapter.Module, error) {
+	modules, sorted, err := parseModules(*names)
+	if err != nil {
+		return nil, err
+	}
+	*names = sorted
+	if err := errors.Join(input.resolve(s), validateDims(s.Dims, modules)); err != nil {
+		return nil, err
+	}
+	return modules, nil
+}
+
 // validateLoRA checks the two numbers that every adapter has.
 func validateLoRA(rank int, alpha float64) error {
 	var errs []error
