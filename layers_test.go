@@ -54,6 +54,7 @@ var dependencies = map[string][]string{
 	"github.com/adrg/xdg":               {"internal/store"},
 	"github.com/bmatcuk/doublestar/v4":  {"internal/gitrepo"},
 	"github.com/gofrs/flock":            {"internal/gitrepo", "internal/hub", "internal/store"},
+	"github.com/rogpeppe/go-internal":   {"cmd/code2lora"},
 	"github.com/smacker/go-tree-sitter": {"internal/syntax"},
 	"github.com/spf13/cobra":            {"cmd/code2lora"},
 	"go.yaml.in/yaml/v3":                {"internal/catalog", "internal/train"},
@@ -157,9 +158,11 @@ func TestLayersCatch(t *testing.T) {
 
 // uses reports whether p imports a package of a module.
 func (p *goPackage) uses(module string) bool {
-	for imp := range p.imports {
-		if inModule(imp, module) {
-			return true
+	for _, imports := range []map[string][]string{p.imports, p.tests} {
+		for imp := range imports {
+			if inModule(imp, module) {
+				return true
+			}
 		}
 	}
 	return false

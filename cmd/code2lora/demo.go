@@ -39,15 +39,18 @@ type demoCompletion struct {
 
 // demoResult is what the demo prints with --json.
 type demoResult struct {
-	Base         string             `json:"base"`
-	Repository   string             `json:"repository"`
-	Commit       string             `json:"commit,omitempty"`
-	Files        int                `json:"files"`
-	Tokens       int                `json:"tokens"`
-	Adapter      adapterJSON        `json:"adapter"`
-	Seconds      map[string]float64 `json:"seconds"`
-	Conditioning adapt.Conditioning `json:"conditioning"`
-	Completions  []demoCompletion   `json:"completions"`
+	Base       string             `json:"base"`
+	Repository string             `json:"repository"`
+	Commit     string             `json:"commit,omitempty"`
+	Files      int                `json:"files"`
+	Tokens     int                `json:"tokens"`
+	Adapter    adapterJSON        `json:"adapter"`
+	Seconds    map[string]float64 `json:"seconds"`
+	// Distance from the checkpoint's average adapter, and cosine with it; see
+	// [adapt.Conditioning].
+	Conditioning float64          `json:"conditioning"`
+	Cosine       float64          `json:"conditioning_cosine"`
+	Completions  []demoCompletion `json:"completions"`
 }
 
 func (a *app) demoCmd() *cobra.Command {
@@ -97,7 +100,7 @@ func (a *app) demo(c *cobra.Command, baseName, checkpoint string, args []string)
 		return nil, nil, err
 	}
 	r := &demoResult{Base: b.info.Name, Repository: report.Repository, Commit: report.Commit, Files: report.Files, Tokens: report.Tokens,
-		Adapter: describeAdapter(ad, "", int64(4*ad.NumParameters())), Seconds: report.Seconds, Conditioning: report.Conditioning}
+		Adapter: describeAdapter(ad, "", int64(4*ad.NumParameters())), Seconds: report.Seconds, Conditioning: report.Conditioning.Distance, Cosine: report.Conditioning.Cosine}
 	r.Seconds["base"], r.Seconds["fetch"] = loaded, fetched
 	began = time.Now()
 	if r.Completions, err = a.demoCompletions(c, b, ad, spec, name); err != nil {

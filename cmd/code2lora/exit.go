@@ -41,7 +41,7 @@ func exitCode(err error) int {
 		return false
 	}
 	switch {
-	case is(errUsage):
+	case is(errUsage, gitrepo.ErrFilter):
 		return exitUsage
 	case is(adapter.ErrBaseModel, catalog.ErrUnknown, catalog.ErrOffline, errNoCheckpoint):
 		return exitBase

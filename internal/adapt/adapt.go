@@ -117,22 +117,26 @@ func Run(ctx context.Context, j Job, report func(encoder.Progress)) (*adapter.Ad
 	}
 	p := &a.Provenance
 	p.Repository, p.Commit, p.CheckpointSHA256, p.Tool = r.Repository, r.Commit, j.CheckpointSHA256, j.Tool
-	average, err := j.Checkpoint.AverageAdapter()
-	if err != nil {
-		return nil, nil, err
-	}
-	distance, err := adapter.Distance(a, average)
-	if err != nil {
+	if r.Conditioning, err = condition(a, j.Checkpoint); err != nil {
 		return nil, nil, fmt.Errorf("checkpoint %s: %w", j.Checkpoint.Name, err)
 	}
-	cosine, err := adapter.Cosine(a, average)
-	if err != nil {
-		return nil, nil, fmt.Errorf("checkpoint %s: %w", j.Checkpoint.Name, err)
-	}
-	r.Conditioning = Conditioning{Distance: distance, Cosine: cosine}
 	p.MeanDistance = &r.Conditioning.Distance
 	lap("generate")
 	return a, r, nil
+}
+
+// condition compares an adapter with the average one of its checkpoint.
+func condition(a *adapter.Adapter, c *hypernet.Checkpoint) (Conditioning, error) {
+	average, err := c.AverageAdapter()
+	if err != nil {
+		return Conditioning{}, err
+	}
+	distance, err := adapter.Distance(a, average)
+	if err != nil {
+		return Conditioning{}, err
+	}
+	cosine, err := adapter.Cosine(a, average)
+	return Conditioning{Distance: distance, Cosine: cosine}, err
 }
 
 // describe says why nothing is left to read.

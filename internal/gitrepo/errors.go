@@ -18,6 +18,8 @@ var (
 	ErrNoGit = errors.New("git is not installed or not in PATH")
 	// ErrNetwork: a URL needs the network, which was not allowed.
 	ErrNetwork = errors.New("network access is not allowed")
+	// ErrFilter: a filter has a malformed glob.
+	ErrFilter = errors.New("filter")
 	// ErrArchive: a source archive is damaged, too large or hostile.
 	ErrArchive = errors.New("bad source archive")
 	// ErrChanged: a file of a plain source tree is no longer what it was when

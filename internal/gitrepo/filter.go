@@ -102,7 +102,7 @@ func (f Filter) compile() (*matcher, error) {
 	m.MaxBytes = cmp.Or(f.MaxBytes, DefaultMaxBytes)
 	for _, glob := range slices.Concat(f.Include, f.Exclude) {
 		if glob == "" || !doublestar.ValidatePattern(glob) {
-			errs = append(errs, fmt.Errorf("filter: glob %q is malformed", glob))
+			errs = append(errs, fmt.Errorf("%w: glob %q is malformed", ErrFilter, glob))
 		}
 	}
 	for _, e := range f.Extensions {

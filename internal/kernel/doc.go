@@ -1,6 +1,6 @@
 // Package kernel holds the float32 arithmetic that everything numeric in this
 // module is built on: matrix products, vector operations, the exponential
-// functions, conversions of number formats, and the pool of threads that runs
+// functions, and the pool of threads that runs
 // them.
 //
 // All matrices are row-major. An operand's shape is written (rows, columns); a

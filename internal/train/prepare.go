@@ -13,6 +13,7 @@ import (
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/store"
 	"github.com/code2lora/code2lora/internal/tokenizer"
 )
 
@@ -52,7 +53,8 @@ func (p *Preparation) Prepare(ctx context.Context, split dataset.Split, list []L
 	var repos []*Repository
 	byName := map[string]*Repository{}
 	for i, l := range list {
-		repo, err := gitrepo.Open(ctx, p.locate(l.Name), gitrepo.Options{AllowNetwork: p.Network, Name: l.Name})
+		repo, err := gitrepo.Open(ctx, p.locate(l.Name), gitrepo.Options{AllowNetwork: p.Network, Name: l.Name,
+			CacheDir: filepath.Join(store.Root(), "repositories")})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Name, err)
 		}
