@@ -10,7 +10,7 @@ import (
 // Config describes a decoder-only language model. The field names are those of
 // the published config.json.
 type Config struct {
-	ModelType             string  `json:"model_type"` // "llama" or "qwen2"; general.architecture in GGUF
+	ModelType             string  `json:"model_type"` // "llama", "qwen2" or "qwen3"; general.architecture in GGUF
 	HiddenSize            int     `json:"hidden_size"`
 	IntermediateSize      int     `json:"intermediate_size"`
 	NumHiddenLayers       int     `json:"num_hidden_layers"`
@@ -29,7 +29,11 @@ type Config struct {
 const (
 	maxSize      = 1 << 20
 	maxLayers    = 1 << 10
+	maxVocab     = 1 << 24
 	maxPositions = 1 << 22
+	// The table of rotation angles has maxTabulated rows of this size, whatever
+	// the file weighs: 128 MiB at most.
+	maxHeadDim = 1 << 10
 )
 
 // Validate reports every field that cannot be.
@@ -45,8 +49,8 @@ func (c *Config) Validate() error {
 	bound("num_hidden_layers", c.NumHiddenLayers, maxLayers)
 	bound("num_attention_heads", c.NumAttentionHeads, maxSize)
 	bound("num_key_value_heads", c.NumKeyValueHeads, maxSize)
-	bound("head_dim", c.HeadDim, maxSize)
-	bound("vocab_size", c.VocabSize, 1<<24)
+	bound("head_dim", c.HeadDim, maxHeadDim)
+	bound("vocab_size", c.VocabSize, maxVocab)
 	bound("max_position_embeddings", c.MaxPositionEmbeddings, maxPositions)
 	if c.NumKeyValueHeads > 0 && c.NumAttentionHeads%c.NumKeyValueHeads != 0 {
 		errs = append(errs, fmt.Errorf("num_attention_heads %d is no multiple of num_key_value_heads %d",

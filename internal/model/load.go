@@ -81,12 +81,15 @@ func configFromGGUF(f *gguf.File) (Config, error) {
 		c.HeadDim = r.size("attention.key_length", c.HiddenSize/c.NumAttentionHeads)
 	}
 	embed, ok := f.Tensor("token_embd.weight")
-	if !ok || len(embed.Dims) != 2 || embed.Dims[1] > 1<<24 {
+	if !ok || len(embed.Dims) != 2 || embed.Dims[1] > maxVocab {
 		return c, fmt.Errorf("tensor %q is missing or is no matrix", "token_embd.weight")
 	}
 	c.VocabSize = int(embed.Dims[1])
 	if r.err != nil {
 		return c, r.err
+	}
+	if err := c.Validate(); err != nil {
+		return c, err
 	}
 	if n := r.size("attention.value_length", c.HeadDim); n != c.HeadDim {
 		return c, fmt.Errorf("value heads of size %d and key heads of size %d: only equal sizes are supported", n, c.HeadDim)
@@ -97,10 +100,7 @@ func configFromGGUF(f *gguf.File) (Config, error) {
 	if s, ok := f.String(arch + ".rope.scaling.type"); ok && s != "none" && s != "" {
 		return c, fmt.Errorf("rotary scaling %q is not supported", s)
 	}
-	if r.err != nil {
-		return c, r.err
-	}
-	return c, c.Validate()
+	return c, r.err
 }
 
 // keys reads metadata under a prefix and remembers the first error.
@@ -186,13 +186,16 @@ func (w *ggufWeights) matrix(name string, rows, cols int) (matrix, error) {
 	if len(t.Dims) != 2 || t.Dims[0] != uint64(cols) || t.Dims[1] != uint64(rows) {
 		return matrix{}, fmt.Errorf("tensor %q has dimensions %v, want [%d %d]", name, t.Dims, cols, rows)
 	}
+	if !t.Type.CanDequantize() {
+		return matrix{}, fmt.Errorf("tensor %q is stored as %s, which is not supported: take a file in F16, Q8_0, Q6_K, Q5_K or Q4_K", name, t.Type)
+	}
 	size, err := t.Type.RowSize(cols)
 	if err != nil {
 		return matrix{}, fmt.Errorf("tensor %q: %w", name, err)
 	}
 	data := w.f.Data(t)
 	return matrix{rows, cols, func(dst []float32, i int) {
-		// The sizes were checked above, so a row cannot fail to decode.
+		// Type and sizes were checked above, so a row cannot fail to decode.
 		if err := gguf.DequantizeRow(dst, t.Type, data[i*size:][:size]); err != nil {
 			panic(fmt.Sprintf("model: tensor %q row %d: %v", name, i, err))
 		}

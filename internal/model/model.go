@@ -54,8 +54,11 @@ type matrix struct {
 	row        func(dst []float32, i int)
 }
 
+func (m matrix) pack() *kernel.Frozen { return kernel.NewFrozenRows(m.rows, m.cols, m.row) }
+
 // weights is where a model's tensors come from. The names are those of GGUF
-// (interop.md §3.2); vector returns nil for an absent optional tensor.
+// (interop.md §3.2). matrix checks a tensor and allocates nothing of its size;
+// vector returns nil for an absent optional tensor.
 type weights interface {
 	matrix(name string, rows, cols int) (matrix, error)
 	vector(name string, n int, required bool) ([]float32, error)
@@ -90,7 +93,6 @@ func build(c Config, w weights) (*Model, error) {
 			return nil, err
 		}
 	}
-	m.output = kernel.NewFrozenRows(out.rows, out.cols, out.row)
 	if m.outputNorm, err = w.vector("output_norm.weight", c.HiddenSize, true); err != nil {
 		return nil, err
 	}
@@ -98,10 +100,19 @@ func build(c Config, w weights) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.rope = nn.NewRoPE(min(c.MaxPositionEmbeddings, maxTabulated), c.HeadDim, c.RopeTheta, factors)
+	linear := make([][adapter.NumModules]matrix, c.NumHiddenLayers)
 	for l := range m.layers {
-		if err := m.loadLayer(l, w); err != nil {
+		if linear[l], err = m.loadLayer(l, w); err != nil {
 			return nil, err
+		}
+	}
+	// Every tensor is there in the shape that the configuration gives it, so
+	// sizes that the file cannot back have been refused: now memory may be used.
+	m.rope = nn.NewRoPE(min(c.MaxPositionEmbeddings, maxTabulated), c.HeadDim, c.RopeTheta, factors)
+	m.output = out.pack()
+	for l := range m.layers {
+		for mod := range linear[l] {
+			m.layers[l].linear[mod] = linear[l][mod].pack()
 		}
 	}
 	return m, nil
@@ -111,7 +122,8 @@ func build(c Config, w weights) (*Model, error) {
 // head size 64.
 const maxTabulated = 32768
 
-func (m *Model) loadLayer(l int, w weights) (err error) {
+// loadLayer reads the vectors of block l, and returns its matrices unpacked.
+func (m *Model) loadLayer(l int, w weights) (linear [adapter.NumModules]matrix, err error) {
 	ly, prefix := &m.layers[l], fmt.Sprintf("blk.%d.", l)
 	vec := func(name string, n int, required bool) (v []float32) {
 		if err == nil {
@@ -130,18 +142,18 @@ func (m *Model) loadLayer(l int, w weights) (err error) {
 		attn := adapter.Module(mod) <= adapter.VProj
 		b := vec(moduleTensor[mod]+".bias", s.Out, m.arch.qkvBias && attn)
 		if err != nil {
-			return err
+			return linear, err
 		}
 		mat, err := w.matrix(prefix+moduleTensor[mod]+".weight", s.Out, s.In)
 		if err != nil {
-			return err
+			return linear, err
 		}
 		if m.arch.permutedQK && heads[mod] > 0 {
 			mat, b = unpermute(mat, b, heads[mod])
 		}
-		ly.linear[mod], ly.bias[mod] = kernel.NewFrozenRows(mat.rows, mat.cols, mat.row), b
+		linear[mod], ly.bias[mod] = mat, b
 	}
-	return err
+	return linear, err
 }
 
 // unpermute undoes the row order of q and k in llama GGUF files, so that the
