@@ -1,6 +1,8 @@
 package model
 
 import (
+	"context"
+
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/nn"
@@ -40,8 +42,8 @@ func (p *pass) lowest(opt GradientOptions) int {
 
 // backward carries dx (T,D), the gradient of the last block's output, down to
 // the lowest layer that needs it, and calls at with the gradient of each
-// layer's input.
-func (p *pass) backward(dx []float32, opt GradientOptions, at func(l int, dx []float32)) {
+// layer's input, unless ctx ends.
+func (p *pass) backward(ctx context.Context, dx []float32, opt GradientOptions, at func(l int, dx []float32)) error {
 	m, T := p.m, p.T
 	low := p.lowest(opt)
 	b := p.newBuffers(p.mem.floats(T * max(m.HiddenSize, m.IntermediateSize)))
@@ -51,9 +53,13 @@ func (p *pass) backward(dx []float32, opt GradientOptions, at func(l int, dx []f
 		dact:    p.mem.floats(T * m.IntermediateSize),
 	}
 	for l := m.NumHiddenLayers - 1; l >= low; l-- {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		p.layerBackward(l, dx, g, opt)
 		at(l, dx)
 	}
+	return nil
 }
 
 // gradients are the temporary rows of the backward pass; the embedded buffers

@@ -15,7 +15,7 @@ type Label struct {
 // one file) are labels of one sequence.
 type Sequence struct {
 	Tokens  []int32
-	Labels  []Label // ascending by Pos
+	Labels  []Label // in any order; a position may have several
 	Adapter int     // index into Batch.Adapters; -1 for the bare base
 }
 

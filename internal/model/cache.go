@@ -49,10 +49,14 @@ type Extension struct {
 
 // Extend appends tokens to several sequences, in one pass over the weights,
 // and returns for each the logits (V) that follow its last token. Sequences
-// may use different adapters.
+// may use different adapters. On error the caches are as before. A cache must
+// not be used by two calls at once.
 func (m *Model) Extend(ctx context.Context, exts []Extension) ([][]float32, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if len(exts) == 0 {
+		return nil, nil
 	}
 	segs := make([]segment, len(exts))
 	var tokens []int32
@@ -76,7 +80,9 @@ func (m *Model) Extend(ctx context.Context, exts []Extension) ([][]float32, erro
 	p := newPass(m, segs)
 	defer p.free()
 	p.embedTokens(tokens)
-	p.run(0, m.NumHiddenLayers, false)
+	if err := p.run(ctx, m.NumHiddenLayers, false); err != nil {
+		return nil, err
+	}
 	D, V, n := m.HiddenSize, m.VocabSize, len(segs)
 	x, rstd, logits := p.mem.floats(n*D), p.mem.floats(n), make([]float32, n*V)
 	for i, s := range p.segs {
@@ -102,6 +108,9 @@ func (m *Model) Hidden(ctx context.Context, sequences [][]int32, blocks int) ([]
 	if blocks < 0 || blocks > m.NumHiddenLayers {
 		return nil, fmt.Errorf("hidden states after %d blocks: the model has %d", blocks, m.NumHiddenLayers)
 	}
+	if len(sequences) == 0 {
+		return nil, nil
+	}
 	segs := make([]segment, len(sequences))
 	var tokens []int32
 	for i, s := range sequences {
@@ -117,7 +126,9 @@ func (m *Model) Hidden(ctx context.Context, sequences [][]int32, blocks int) ([]
 	p := newPass(m, segs)
 	defer p.free()
 	p.embedTokens(tokens)
-	p.run(0, blocks, false)
+	if err := p.run(ctx, blocks, false); err != nil {
+		return nil, err
+	}
 	out := make([][]float32, len(segs))
 	for i, s := range p.segs {
 		out[i] = append([]float32(nil), p.x[s.at*m.HiddenSize:][:s.n*m.HiddenSize]...)

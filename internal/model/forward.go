@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/code2lora/code2lora/internal/adapter"
@@ -29,7 +30,8 @@ type pass struct {
 	saved  []saved // one per layer, when a backward pass will follow
 }
 
-// group is a run of neighbouring rows with the same adapter.
+// group is a run of neighbouring rows with the same adapter and the same place
+// for its gradient: a batch may list one adapter twice.
 type group struct {
 	at, n         int
 	adapter, grad *adapter.Adapter
@@ -61,7 +63,7 @@ func newPass(m *Model, segs []segment) *pass {
 		for j := range s.n {
 			p.pos = append(p.pos, int32(past+j))
 		}
-		if g := len(p.groups) - 1; g >= 0 && p.groups[g].adapter == s.adapter {
+		if g := len(p.groups) - 1; g >= 0 && p.groups[g].adapter == s.adapter && p.groups[g].grad == s.grad {
 			p.groups[g].n += s.n
 		} else {
 			p.groups = append(p.groups, group{s.at, s.n, s.adapter, s.grad})
@@ -102,21 +104,28 @@ func (p *pass) newBuffers(h []float32) *buffers {
 	}
 }
 
-// run applies layers from..to−1 to x. With keep it saves what the backward
-// pass needs.
-func (p *pass) run(from, to int, keep bool) {
+// run applies the first n layers to x, unless ctx ends. With keep it saves what
+// the backward pass needs.
+func (p *pass) run(ctx context.Context, n int, keep bool) error {
 	h := p.mem.floats(p.T * max(p.m.HiddenSize, p.m.IntermediateSize))
+	b := p.newBuffers(h)
 	if keep {
 		p.saved = make([]saved, p.m.NumHiddenLayers)
-		for l := from; l < to; l++ {
-			p.layer(l, p.newBuffers(h), &p.saved[l])
+	}
+	for l := range n {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		return
+		if !keep {
+			p.layer(l, b, nil)
+			continue
+		}
+		if l > 0 {
+			b = p.newBuffers(h)
+		}
+		p.layer(l, b, &p.saved[l])
 	}
-	b := p.newBuffers(h)
-	for l := from; l < to; l++ {
-		p.layer(l, b, nil)
-	}
+	return nil
 }
 
 // layer applies block l to x:

@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/kernel"
@@ -52,20 +53,24 @@ func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*R
 	p := newPass(m, segs)
 	defer p.free()
 	p.embedTokens(tokens)
-	p.run(0, m.NumHiddenLayers, opt != nil)
+	if err := p.run(ctx, m.NumHiddenLayers, opt != nil); err != nil {
+		return nil, err
+	}
 	var dx []float32
 	if opt != nil {
 		dx = p.mem.zeros(p.T * m.HiddenSize)
 	}
 	p.labels(b, res, dx)
-	if opt != nil {
-		p.backward(dx, *opt, func(l int, dx []float32) {
-			for _, want := range opt.Activations {
-				if want == l {
-					res.setActivation(l, dx)
-				}
-			}
-		})
+	if opt == nil {
+		return res, nil
+	}
+	err := p.backward(ctx, dx, *opt, func(l int, dx []float32) {
+		if slices.Contains(opt.Activations, l) {
+			res.setActivation(l, dx)
+		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	return res, nil
 }
@@ -143,6 +148,9 @@ func (m *Model) checkBatch(b Batch, opt *GradientOptions) error {
 		return fmt.Errorf("batch has no sequences")
 	}
 	for i, a := range b.Adapters {
+		if a == nil {
+			return fmt.Errorf("adapter %d of the batch is nil: sequences of the bare base have adapter -1", i)
+		}
 		if err := m.checkAdapter(a); err != nil {
 			return fmt.Errorf("adapter %d of the batch: %w", i, err)
 		}
@@ -159,7 +167,7 @@ func (m *Model) checkBatch(b Batch, opt *GradientOptions) error {
 		}
 		for j, l := range s.Labels {
 			if l.Pos < 0 || l.Pos >= len(s.Tokens) || l.Target < 0 || int(l.Target) >= m.VocabSize {
-				return fmt.Errorf("sequence %d, label %d: position %d of %d tokens, target %d of %d",
+				return fmt.Errorf("sequence %d, label %d: position %d of %d tokens, target %d of a vocabulary of %d",
 					i, j, l.Pos, len(s.Tokens), l.Target, m.VocabSize)
 			}
 		}

@@ -98,6 +98,31 @@ func TestGradient(t *testing.T) {
 	}
 }
 
+// TestSameAdapterTwice lists one adapter twice, for neighbouring sequences: each
+// place gets the gradient of its own sequence.
+func TestSameAdapterTwice(t *testing.T) {
+	m := tiny(t, "llama")
+	b := testBatch(m)
+	twice := model.Batch{Adapters: []*adapter.Adapter{b.Adapters[0], b.Adapters[0]}, Sequences: b.Sequences[:2]}
+	all, err := m.Gradient(context.Background(), twice, model.GradientOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range twice.Sequences {
+		s.Adapter = 0
+		one, err := m.Gradient(context.Background(), model.Batch{Adapters: twice.Adapters[:1], Sequences: []model.Sequence{s}}, model.GradientOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := one.Grads[0].Pairs()
+		for j, e := range all.Grads[i].Pairs() {
+			if d := testutil.RelativeError(e.A, want[j].A); d > 1e-5 {
+				t.Errorf("place %d, layer %d %s: gradient of A is off by %g", i, e.Layer, e.Module, d)
+			}
+		}
+	}
+}
+
 // TestDetach checks that detaching the LoRA input changes lower layers only.
 func TestDetach(t *testing.T) {
 	m := tiny(t, "llama")
@@ -244,8 +269,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// TestHidden compares hidden states of a batch and of single sequences, and
-// the activation gradient with differences through the embedding.
+// TestHidden compares hidden states of a batch and of single sequences.
 func TestHidden(t *testing.T) {
 	m := tiny(t, "llama")
 	seqs := [][]int32{randomTokens(8, 4, 23), randomTokens(9, 6, 23)}
@@ -276,10 +300,18 @@ func TestBadBatch(t *testing.T) {
 		"label out of range": {Sequences: []model.Sequence{{Tokens: ok, Adapter: -1, Labels: []model.Label{{Pos: 3}}}}},
 		"no such adapter":    {Sequences: []model.Sequence{{Tokens: ok, Adapter: 0}}},
 		"too long":           {Sequences: []model.Sequence{{Tokens: make([]int32, 129), Adapter: -1}}},
+		"nil adapter":        {Sequences: []model.Sequence{{Tokens: ok, Adapter: 0}}, Adapters: []*adapter.Adapter{nil}},
+		"no target":          {Sequences: []model.Sequence{{Tokens: ok, Adapter: -1, Labels: []model.Label{{Pos: 1, Target: 23}}}}},
 		"foreign adapter":    {Sequences: []model.Sequence{{Tokens: ok, Adapter: 0}}, Adapters: []*adapter.Adapter{randomAdapter(other, 1, false)}},
 	} {
 		if _, err := m.Gradient(context.Background(), b, model.GradientOptions{}); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+	good := model.Batch{Sequences: []model.Sequence{{Tokens: ok, Adapter: -1}}}
+	for _, l := range []int{-1, 3} {
+		if _, err := m.Gradient(context.Background(), good, model.GradientOptions{Activations: []int{l}}); err == nil {
+			t.Errorf("gradient of the input of layer %d: no error", l)
 		}
 	}
 }
