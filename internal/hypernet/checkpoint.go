@@ -41,9 +41,6 @@ type Checkpoint struct {
 	Head Head
 }
 
-// Generator returns the head.
-func (c *Checkpoint) Generator() Generator { return c.Head }
-
 // Generate returns the adapter for a repository, which must have been read with
 // the encoder of the checkpoint. The provenance has what the checkpoint and the
 // representation know: base, encoder, digest of the input, files and tokens

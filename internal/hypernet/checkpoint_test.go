@@ -228,7 +228,9 @@ func TestSaveRefuses(t *testing.T) {
 
 func TestLoadRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "head.safetensors")
-	c, _ := testCheckpoint(t, FactoredKind, factoredCases()[1])
+	opts := factoredCases()[1]
+	opts["inject"] = embedding.Lexicon
+	c, _ := testCheckpoint(t, FactoredKind, opts)
 	metadata, err := c.describe()
 	if err != nil {
 		t.Fatal(err)
@@ -277,6 +279,12 @@ func TestLoadRefuses(t *testing.T) {
 		{"buffer shape", change(mean, func(x *embedding.Tensor) { x.Shape = []int{3, 3} }), mean},
 		{"anchor", change(anchors, func(x *embedding.Tensor) { x.Shape, x.Data = []int{1, 5}, x.Data[:5] }), anchors},
 		{"NaN", change(gate, func(x *embedding.Tensor) { x.Data[2] = float32(math.NaN()) }), "value 2 is not finite"},
+		{"missing injection", func(ts TensorMap) string { delete(ts, bufferInjectRMS); return metadata }, bufferInjectRMS},
+		{"injection shape", change(bufferInjectMean, func(x *embedding.Tensor) { x.Shape, x.Data = []int{5}, x.Data[:5] }), bufferInjectMean},
+		{"injection by zero", change(bufferInjectRMS, func(x *embedding.Tensor) { x.Data[0] = 0 }), "want above 0"},
+		{"injection that is not asked for", replace(`"inject":"lexicon",`, ""), "unknown tensor"},
+		{"two streams", replace(`"o_proj":[6,6]`, `"o_proj":[6,4]`), "residual stream"},
+		{"negative stream", replace(`"down_proj":[11,6]`, `"down_proj":[11,-6]`), "down_proj"},
 		{"negative deviation", change(std, func(x *embedding.Tensor) { x.Data[2] = -1 }), "not negative"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

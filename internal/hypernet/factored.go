@@ -103,7 +103,7 @@ func NewFactored(opts FactoredOptions, s Setup) (*Factored, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	inj, err := newInjection(opts.Inject, s)
+	inj, err := newInjection(opts.Inject, s, modules)
 	if err != nil {
 		return nil, err
 	}

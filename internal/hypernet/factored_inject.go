@@ -23,13 +23,27 @@ type injection struct {
 // stream.
 func writesStream(m adapter.Module) bool { return m == adapter.OProj || m == adapter.DownProj }
 
-func newInjection(tensor string, s Setup) (injection, error) {
+// newInjection lays out the injection of a tensor for the layers among modules
+// that write to the stream.
+func newInjection(tensor string, s Setup, modules []adapter.Module) (injection, error) {
 	if tensor == "" {
 		return injection{}, nil
 	}
-	in := injection{tensor: tensor, dim: s.Dims.Modules[adapter.DownProj].Out}
+	in := injection{tensor: tensor}
+	for _, m := range modules {
+		if !writesStream(m) {
+			continue
+		}
+		out := s.Dims.Modules[m].Out
+		if in.dim != 0 && out != in.dim {
+			return in, fmt.Errorf("inject: the residual stream has %d values for one module and %d for %s", in.dim, out, m)
+		}
+		in.dim = out
+	}
 	shape, ok := s.Inputs[tensor]
 	switch {
+	case in.dim == 0:
+		return in, fmt.Errorf("inject: tensor %q has nowhere to go: add %s or %s to modules", tensor, adapter.OProj, adapter.DownProj)
 	case s.Inputs == nil: // a checkpoint is being read
 	case !ok:
 		return in, fmt.Errorf("inject: the encoder gives no tensor %q", tensor)
@@ -44,7 +58,10 @@ func (in *injection) fit(training []*embedding.Representation) error {
 	if in.tensor == "" {
 		return nil
 	}
-	mean, square := make([]float64, in.dim), 0.0
+	if len(training) < 2 {
+		return fmt.Errorf("inject: %d training repositories: want at least 2, to standardise tensor %q", len(training), in.tensor)
+	}
+	mean, square, size := make([]float64, in.dim), 0.0, 0.0
 	vectors := make([][]float32, len(training))
 	for i, rep := range training {
 		v, err := rep.Vector(in.tensor, in.dim)
@@ -59,10 +76,11 @@ func (in *injection) fit(training []*embedding.Representation) error {
 	for _, v := range vectors {
 		for d, x := range v {
 			square += (float64(x) - mean[d]) * (float64(x) - mean[d])
+			size += float64(x) * float64(x)
 		}
 	}
 	rms := math.Sqrt(square / float64(len(training)*in.dim))
-	if rms == 0 {
+	if square <= 1e-12*size { // 1e-12: the square of float32 noise
 		return fmt.Errorf("inject: tensor %q is the same for all training repositories", in.tensor)
 	}
 	in.mean, in.rms = float32s(mean), []float32{float32(rms)}

@@ -208,6 +208,7 @@ func factoredCases() []map[string]any {
 		{"conditioning": "core", "rank": 3, "mean_rank": 1, "gate": "diagonal", "coefficients": 0, "input": input},
 		{"conditioning": "bases", "rank": 3, "coefficients": 3, "input": input},
 		{"conditioning": "bases", "rank": 3, "coefficients": 3, "shared_bases": false, "input": input},
+		{"conditioning": "core", "rank": 3, "coefficients": 2, "inject": "lexicon", "input": input},
 	}
 }
 
