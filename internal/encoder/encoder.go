@@ -114,6 +114,7 @@ type pooled struct {
 	cache  Cache
 }
 
+// ID implements [Encoder].
 func (e *pooled) ID() string { return e.opt.ID() }
 
 // bytesPerToken is what byte-level BPE makes of Python sources, roughly; it

@@ -18,8 +18,8 @@ const (
 // always encoded as the training repositories were.
 type Options struct {
 	Kind string `yaml:"kind"`
-	// Base is the SHA-256 of the base model's weights, for hidden. It is set
-	// by [New], not by a configuration.
+	// Base is the SHA-256 of the base model's weights, for hidden. Whoever loads
+	// the base sets it, not a configuration.
 	Base string `yaml:"-"`
 	// Layer is the number of blocks that the hidden states have passed.
 	Layer int `yaml:"layer"`
@@ -67,6 +67,9 @@ func (o *Options) Validate() error {
 		within("max_chunks", o.MaxChunks, 0, 1<<20)
 	case KindLexical:
 		within("dim", o.Dim, 16, 1<<20)
+		if o.Lexicon {
+			errs = append(errs, fmt.Errorf("lexicon: only the encoder %s has one, which needs a base model", KindHidden))
+		}
 	default:
 		errs = append(errs, fmt.Errorf("kind %q: want %s or %s", o.Kind, KindHidden, KindLexical))
 	}

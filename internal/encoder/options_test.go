@@ -72,6 +72,7 @@ func TestParseIDErrors(t *testing.T) {
 		"no truth":       {strings.Replace(good, "tests=false", "tests=perhaps", 1), "option tests"},
 		"out of range":   {strings.Replace(good, "chunk=32", "chunk=0", 1), "chunk 0"},
 		"missing":        {"hidden/1 base=b179 layer=2", "chunk 0"},
+		"lexicon":        {"lexical/1 dim=64 max_files=0 tests=false lexicon=true", "only the encoder hidden has one"},
 	} {
 		if _, err := encoder.ParseID(tt.id); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", name, err, tt.want)

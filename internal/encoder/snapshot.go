@@ -11,6 +11,7 @@ func FromSnapshot(s *gitrepo.Snapshot) Source { return snapshot{s} }
 
 type snapshot struct{ *gitrepo.Snapshot }
 
+// Blobs implements [Source].
 func (s snapshot) Blobs() []Blob {
 	blobs := make([]Blob, len(s.Files))
 	for i, f := range s.Files {
@@ -19,6 +20,7 @@ func (s snapshot) Blobs() []Blob {
 	return blobs
 }
 
+// Each implements [Source].
 func (s snapshot) Each(ctx context.Context, blobs []Blob, f func(Blob, []byte) error) error {
 	byPath := make(map[string]gitrepo.File, len(s.Files))
 	for _, file := range s.Files {
