@@ -151,10 +151,11 @@ func ReadRepositories(path string) ([]Listed, error) {
 		}
 		split := dataset.SplitOf(f[0])
 		if f[1] != string(split) {
+			err := fmt.Errorf("%s line %d: %s is listed as %q, but the split rule makes it %q", path, i+1, f[0], f[1], split)
 			if split == dataset.Test {
-				return nil, fmt.Errorf("%s line %d: %s is listed as %q: %w", path, i+1, f[0], f[1], dataset.ErrTestRepository)
+				err = fmt.Errorf("%w: %w", err, dataset.ErrTestRepository)
 			}
-			return nil, fmt.Errorf("%s line %d: %s is listed as %q, but the split rule makes it %q", path, i+1, f[0], f[1], split)
+			return nil, err
 		}
 		if at := seen[strings.ToLower(f[0])]; at > 0 {
 			return nil, fmt.Errorf("%s line %d: %s is listed in line %d already", path, i+1, f[0], at)

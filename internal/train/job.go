@@ -103,8 +103,12 @@ func ofSplit(list []Listed, split dataset.Split) []Listed {
 	return slices.DeleteFunc(slices.Clone(list), func(l Listed) bool { return l.Split != split })
 }
 
-// NewEncoder makes the encoder of a configuration for a base.
+// NewEncoder makes the encoder of a configuration for a base, whose context
+// must hold the configuration's windows.
 func NewEncoder(c *Config, d Deps) (encoder.Encoder, error) {
+	if most := d.Model.MaxContext(); c.Data.WindowTokens > most {
+		return nil, fmt.Errorf("configuration: data.window_tokens %d: the base's context is %d tokens", c.Data.WindowTokens, most)
+	}
 	opt := c.Encoder
 	opt.Base = d.Base.SHA256
 	return encoder.New(opt, d.Model, d.Tokenizer, d.Cache)

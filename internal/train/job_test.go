@@ -212,8 +212,8 @@ func TestRefusesTestRepositories(t *testing.T) {
 	}
 	for _, split := range []string{"train", "validation"} {
 		write(t, c.RepositoriesPath(), string(table)+name+"\t"+split+"\t"+commit+"\n")
-		if _, err := NewJob(context.Background(), c, d); err == nil || !strings.Contains(err.Error(), `the split rule makes it "test"`) {
-			t.Errorf("labelled %s: got %v, want an error about the split rule", split, err)
+		if _, err := NewJob(context.Background(), c, d); !errors.Is(err, dataset.ErrTestRepository) || !strings.Contains(err.Error(), `the split rule makes it "test"`) {
+			t.Errorf("labelled %s: got %v, want %v, by the split rule", split, err, dataset.ErrTestRepository)
 		}
 	}
 	// Labelled as what it is, it is left alone.
@@ -257,6 +257,11 @@ func TestPrepareErrors(t *testing.T) {
 		}
 	}
 	write(t, c.RepositoriesPath(), string(table))
+	c.Data.WindowTokens = d.Model.MaxContext() + 1
+	if _, err := NewJob(context.Background(), c, d); err == nil || !strings.Contains(err.Error(), "data.window_tokens") {
+		t.Errorf("windows longer than the context: got %v", err)
+	}
+	c.Data.WindowTokens = 200
 	c.Head.Options["speed"] = 3
 	if _, err := NewJob(context.Background(), c, d); err == nil || !strings.Contains(err.Error(), "speed") {
 		t.Errorf("unknown option of the head: got %v", err)
