@@ -92,7 +92,7 @@ func (e *Engine) Complete(ctx context.Context, p Prompt, a *adapter.Adapter, opt
 	if err := opt.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Completion{FinishReason: FinishLength}
+	c := &Completion{Tokens: []int32{}, LogProbs: []float32{}, FinishReason: FinishLength} // no null in JSON
 	ids, err := e.promptTokens(p, opt.MaxTokens, c)
 	if err != nil {
 		return nil, err

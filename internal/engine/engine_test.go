@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"slices"
@@ -173,6 +174,16 @@ func TestEndOfGeneration(t *testing.T) {
 	c := complete(t, e, Prompt{Prefix: "a b"}, nil, o)
 	if c.FinishReason != FinishStop || !slices.Equal(c.Tokens, whole.Tokens[:at]) {
 		t.Errorf("got %v (%s), want %v before token %d", c.Tokens, c.FinishReason, whole.Tokens[:at], end)
+	}
+	// A text that ends at once has empty lists in JSON, not null.
+	first := whole.Tokens[0]
+	e = random(t, letters(t, func(s *tokenizer.Spec, _ int32) { s.EOS = first }))
+	data, err := json.Marshal(complete(t, e, Prompt{Prefix: "a b"}, nil, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"text":"","tokens":[],"log_probs":[],"finish_reason":"stop"`; !strings.Contains(string(data), want) {
+		t.Errorf("got %s, want it to contain %s", data, want)
 	}
 }
 
