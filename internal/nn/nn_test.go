@@ -3,6 +3,7 @@ package nn_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/code2lora/code2lora/internal/nn"
@@ -26,6 +27,11 @@ func TestRMSNormGradient(t *testing.T) {
 	nn.RMSNormApply(again, x, w, rstd, T, D)
 	if e := testutil.RelativeError(again, y); e > 1e-6 {
 		t.Errorf("RMSNormApply differs from RMSNormForward by %g", e)
+	}
+	inPlace := slices.Clone(x)
+	nn.RMSNormForward(inPlace, rstd, inPlace, w, T, D, eps)
+	if !slices.Equal(inPlace, y) {
+		t.Errorf("in place: got %v, want %v", inPlace, y)
 	}
 	dx := make([]float32, T*D)
 	nn.RMSNormBackward(dx, dy, x, w, rstd, T, D)
@@ -54,6 +60,24 @@ func TestRoPE(t *testing.T) {
 	r.Backward(y, pos, T, heads)
 	if e := testutil.RelativeError(y, x); e > 1e-6 {
 		t.Errorf("rotating there and back changes the input by %g", e)
+	}
+}
+
+// TestRoPEFactors checks that factors divide the angles.
+func TestRoPEFactors(t *testing.T) {
+	const T, hd, pos = 1, 6, 5
+	factors := []float32{1, 4, 0.5}
+	r := nn.NewRoPE(8, hd, 100, factors)
+	if got := r.Positions(); got != 8 {
+		t.Errorf("%d positions, want 8", got)
+	}
+	x := []float32{1, 1, 1, 0, 0, 0} // every pair is (1,0), and becomes (cos, sin)
+	r.Forward(x, []int32{pos}, T, 1)
+	for i, f := range factors {
+		s, c := math.Sincos(pos * math.Pow(100, -2*float64(i)/hd) / float64(f))
+		if e := math.Abs(float64(x[i])-c) + math.Abs(float64(x[i+hd/2])-s); e > 1e-6 {
+			t.Errorf("pair %d: got (%g,%g), want (%g,%g)", i, x[i], x[i+hd/2], c, s)
+		}
 	}
 }
 
@@ -161,6 +185,31 @@ func TestLoRAGradient(t *testing.T) {
 	testutil.CheckGradient(t, "dB", dB, B, loss)
 }
 
+// TestLoRADetached checks that without dx the factors' gradients stay the same.
+func TestLoRADetached(t *testing.T) {
+	const T, in, out, r, scale = 3, 5, 7, 2, 1.5
+	rng := rand.New(rand.NewPCG(9, 10))
+	x, A, B := testutil.Randn(rng, T*in), testutil.Randn(rng, r*in), testutil.Randn(rng, out*r)
+	dy, u := testutil.Randn(rng, T*out), testutil.Randn(rng, T*r)
+	grads := func(dx []float32) []float32 {
+		dA, dB := make([]float32, len(A)), make([]float32, len(B))
+		nn.LoRABackward(dx, dA, dB, dy, u, x, A, B, T, in, out, r, scale)
+		return append(dA, dB...)
+	}
+	if got, want := grads(nil), grads(make([]float32, T*in)); !slices.Equal(got, want) {
+		t.Errorf("gradients of the factors: got %v without dx, want %v", got, want)
+	}
+}
+
+func TestAddBias(t *testing.T) {
+	y := []float32{1, 2, 3, 4, 5, 6}
+	nn.AddBias(y, nil, 2, 3)
+	nn.AddBias(y, []float32{10, 20, 30}, 2, 3)
+	if want := []float32{11, 22, 33, 14, 25, 36}; !slices.Equal(y, want) {
+		t.Errorf("got %v, want %v", y, want)
+	}
+}
+
 func TestCrossEntropy(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
 	x := testutil.Randn(rng, 9)
@@ -172,6 +221,13 @@ func TestCrossEntropy(t *testing.T) {
 	}
 	dx := append([]float32(nil), x...)
 	nll, best := nn.CrossEntropy(dx, target, weight)
+	kept := slices.Clone(x)
+	if _, best := nn.CrossEntropy(kept, target, 0); best != 4 || !slices.Equal(kept, x) {
+		t.Errorf("weight 0: argmax %d of %v, want 4, and the logits unchanged", best, kept)
+	}
+	if _, best := nn.CrossEntropy([]float32{1, 7, 7}, 0, 0); best != 1 {
+		t.Errorf("two largest logits: got %d, want the first", best)
+	}
 	if best != 4 {
 		t.Errorf("argmax: got %d, want 4", best)
 	}
