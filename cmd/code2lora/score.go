@@ -50,22 +50,11 @@ in nats per target token. Prefix and target are tokenised on their own.`,
 			if err != nil {
 				return err
 			}
-			sum := score.Summarize(values)
-			result := struct {
-				Base    string `json:"base"`
-				Adapter string `json:"adapter,omitempty"`
-				score.Summary
-				Details []score.Value `json:"details,omitempty"`
-			}{Base: b.info.Name, Adapter: o.adapter, Summary: sum}
+			result := scoreResult{Base: b.info.Name, Adapter: o.adapter, Summary: score.Summarize(values)}
 			if o.details {
 				result.Details = values
 			}
-			return a.print(result, func(w io.Writer) {
-				fmt.Fprintf(w, "tasks          %d\nexact match    %.4f\ncross-entropy  %.4f nats per target token\n", sum.Tasks, sum.ExactMatch, sum.CrossEntropy)
-				for i, v := range result.Details {
-					fmt.Fprintf(w, "%6d  %-5t  %.4f  %d tokens\n", i+1, v.ExactMatch, v.CrossEntropy, v.Tokens)
-				}
-			})
+			return a.print(result, func(w io.Writer) { printScore(w, result) })
 		},
 	}
 	c.Flags().StringVar(&o.adapter, "adapter", "", "use the adapter in `DIR` (any format)")
@@ -73,6 +62,21 @@ in nats per target token. Prefix and target are tokenised on their own.`,
 	c.Flags().IntVar(&o.maxPrefix, "max-prefix", 0, "cut prefixes at their beginning to `N` tokens (default: what the context allows)")
 	baseFlag(c, &o.base)
 	return c
+}
+
+// scoreResult is what score prints with --json.
+type scoreResult struct {
+	Base    string `json:"base"`
+	Adapter string `json:"adapter,omitempty"`
+	score.Summary
+	Details []score.Value `json:"details,omitempty"`
+}
+
+func printScore(w io.Writer, r scoreResult) {
+	fmt.Fprintf(w, "tasks          %d\nexact match    %.4f\ncross-entropy  %.4f nats per target token\n", r.Tasks, r.ExactMatch, r.CrossEntropy)
+	for i, v := range r.Details {
+		fmt.Fprintf(w, "%6d  %-5t  %.4f  %d tokens\n", i+1, v.ExactMatch, v.CrossEntropy, v.Tokens)
+	}
 }
 
 // readTasks reads a tasks file.
