@@ -3,6 +3,8 @@
 // metrics, its report and its best checkpoint.
 package runs
 
+import _ "embed" // for the checkpoints
+
 // Checkpoint is a hypernetwork checkpoint that comes with the program.
 type Checkpoint struct {
 	Name       string
@@ -10,5 +12,10 @@ type Checkpoint struct {
 	Data       []byte // a file of package hypernet
 }
 
+//go:embed smollm2-135m/checkpoint.safetensors
+var smollm2 []byte
+
 // Checkpoints lists one checkpoint for each base that has one.
-var Checkpoints []Checkpoint
+var Checkpoints = []Checkpoint{
+	{"smollm2-135m", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", smollm2},
+}
