@@ -27,17 +27,22 @@ func (p *pass) lowest(opt GradientOptions) int {
 		low = min(low, l)
 	}
 	for _, g := range p.groups {
-		if g.adapter == nil {
-			continue
-		}
-		for l := range g.adapter.Layers {
-			if g.adapter.Layers[l] != [adapter.NumModules]*adapter.Pair{} {
-				low = min(low, l)
-				break
-			}
+		if g.adapter != nil {
+			low = min(low, lowestAdapted(g.adapter))
 		}
 	}
 	return low
+}
+
+// lowestAdapted returns the lowest layer that an adapter touches; the number
+// of layers means none.
+func lowestAdapted(a *adapter.Adapter) int {
+	for l := range a.Layers {
+		if a.Layers[l] != [adapter.NumModules]*adapter.Pair{} {
+			return l
+		}
+	}
+	return len(a.Layers)
 }
 
 // backward carries dx (T,D), the gradient of the last block's output, down to

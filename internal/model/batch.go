@@ -13,10 +13,23 @@ type Label struct {
 
 // Sequence is one packed sequence. Tasks that share a prefix (assertions of
 // one file) are labels of one sequence.
+//
+// Sequences of one adapter that begin with the same tokens share the work on
+// them without being asked. A caller that knows its tree
+// can say so with Prefix: then each token is there once.
 type Sequence struct {
 	Tokens  []int32
 	Labels  []Label // in any order; a position may have several
 	Adapter int     // index into Batch.Adapters; -1 for the bare base
+	// Prefix, if above 0, is 1 + the index of an earlier sequence of the batch
+	// that Tokens continue: what comes before Tokens[0] is that sequence, with
+	// its own prefix, up to its first PrefixLen own tokens, or all of them if
+	// PrefixLen is 0. Both must have the same Adapter. Positions in Labels count
+	// from Tokens[0].
+	Prefix, PrefixLen int
+	// Hidden, if not nil, has the hidden states (len(Tokens),D) that enter layer
+	// Batch.From, one row for each token. See [Model.Hidden].
+	Hidden []float32
 }
 
 // Batch is one request to the expensive pure function of this project:
@@ -25,6 +38,10 @@ type Sequence struct {
 type Batch struct {
 	Sequences []Sequence
 	Adapters  []*adapter.Adapter
+	// From is the layer in which the pass begins. Above 0, every sequence must
+	// have Hidden, and no adapter may touch a layer below: then what the layers
+	// below compute is the same for all adapters, and needs computing once.
+	From int
 }
 
 // Result answers a [Batch].
@@ -40,6 +57,7 @@ type Result struct {
 	// only scores were asked for.
 	Grads []*adapter.Adapter
 	// Activations has, for each layer asked for, the gradient of the hidden
-	// state that enters it: (T,D), the rows of all sequences in order.
+	// state that enters it: (T,D), the rows of all sequences' own tokens in
+	// order.
 	Activations map[int][]float32
 }

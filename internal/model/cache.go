@@ -80,7 +80,7 @@ func (m *Model) Extend(ctx context.Context, exts []Extension) ([][]float32, erro
 	p := newPass(m, segs)
 	defer p.free()
 	p.embedTokens(tokens)
-	if err := p.run(ctx, m.NumHiddenLayers, false); err != nil {
+	if err := p.run(ctx, 0, m.NumHiddenLayers, false); err != nil {
 		return nil, err
 	}
 	D, V, n := m.HiddenSize, m.VocabSize, len(segs)
@@ -126,7 +126,7 @@ func (m *Model) Hidden(ctx context.Context, sequences [][]int32, blocks int) ([]
 	p := newPass(m, segs)
 	defer p.free()
 	p.embedTokens(tokens)
-	if err := p.run(ctx, blocks, false); err != nil {
+	if err := p.run(ctx, 0, blocks, false); err != nil {
 		return nil, err
 	}
 	out := make([][]float32, len(segs))

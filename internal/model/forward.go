@@ -104,15 +104,32 @@ func (p *pass) newBuffers(h []float32) *buffers {
 	}
 }
 
-// run applies the first n layers to x, unless ctx ends. With keep it saves what
+// enter fills x with what enters the first layer of the pass: the hidden states
+// of the batch where it has them, and embeddings elsewhere.
+func (p *pass) enter(b Batch) {
+	D := p.m.HiddenSize
+	p.x = p.mem.floats(p.T * D)
+	kernel.Parallel(len(p.segs), func(i int) {
+		s, at := b.Sequences[i], p.segs[i].at
+		if s.Hidden != nil {
+			copy(p.x[at*D:], s.Hidden)
+			return
+		}
+		for t, token := range s.Tokens {
+			p.m.embed(p.x[(at+t)*D:][:D], token)
+		}
+	})
+}
+
+// run applies layers from..to−1 to x, unless ctx ends. With keep it saves what
 // the backward pass needs.
-func (p *pass) run(ctx context.Context, n int, keep bool) error {
+func (p *pass) run(ctx context.Context, from, to int, keep bool) error {
 	h := p.mem.floats(p.T * max(p.m.HiddenSize, p.m.IntermediateSize))
 	b := p.newBuffers(h)
 	if keep {
 		p.saved = make([]saved, p.m.NumHiddenLayers)
 	}
-	for l := range n {
+	for l := from; l < to; l++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -120,7 +137,7 @@ func (p *pass) run(ctx context.Context, n int, keep bool) error {
 			p.layer(l, b, nil)
 			continue
 		}
-		if l > 0 {
+		if l > from {
 			b = p.newBuffers(h)
 		}
 		p.layer(l, b, &p.saved[l])

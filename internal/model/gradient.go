@@ -2,7 +2,6 @@ package model
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/code2lora/code2lora/internal/adapter"
@@ -38,8 +37,8 @@ func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*R
 			res.Grads[i] = adapter.ZerosLike(a)
 		}
 	}
+	b = unfold(b)
 	segs := make([]segment, len(b.Sequences))
-	var tokens []int32
 	for i, s := range b.Sequences {
 		segs[i] = segment{n: len(s.Tokens)}
 		if s.Adapter >= 0 {
@@ -48,12 +47,11 @@ func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*R
 				segs[i].grad = res.Grads[s.Adapter]
 			}
 		}
-		tokens = append(tokens, s.Tokens...)
 	}
 	p := newPass(m, segs)
 	defer p.free()
-	p.embedTokens(tokens)
-	if err := p.run(ctx, m.NumHiddenLayers, opt != nil); err != nil {
+	p.enter(b)
+	if err := p.run(ctx, b.From, m.NumHiddenLayers, opt != nil); err != nil {
 		return nil, err
 	}
 	var dx []float32
@@ -140,44 +138,4 @@ func (p *pass) labels(b Batch, res *Result, dx []float32) {
 			res.Loss += float64(l.Weight) * float64(res.NLL[i][j])
 		}
 	}
-}
-
-// checkBatch reports the first thing in a batch that does not fit the model.
-func (m *Model) checkBatch(b Batch, opt *GradientOptions) error {
-	if len(b.Sequences) == 0 {
-		return fmt.Errorf("batch has no sequences")
-	}
-	for i, a := range b.Adapters {
-		if a == nil {
-			return fmt.Errorf("adapter %d of the batch is nil: sequences of the bare base have adapter -1", i)
-		}
-		if err := m.checkAdapter(a); err != nil {
-			return fmt.Errorf("adapter %d of the batch: %w", i, err)
-		}
-	}
-	for i, s := range b.Sequences {
-		if len(s.Tokens) == 0 {
-			return fmt.Errorf("sequence %d has no tokens", i)
-		}
-		if err := m.checkTokens(s.Tokens, 0); err != nil {
-			return fmt.Errorf("sequence %d: %w", i, err)
-		}
-		if s.Adapter < -1 || s.Adapter >= len(b.Adapters) {
-			return fmt.Errorf("sequence %d: adapter %d, but the batch has %d", i, s.Adapter, len(b.Adapters))
-		}
-		for j, l := range s.Labels {
-			if l.Pos < 0 || l.Pos >= len(s.Tokens) || l.Target < 0 || int(l.Target) >= m.VocabSize {
-				return fmt.Errorf("sequence %d, label %d: position %d of %d tokens, target %d of a vocabulary of %d",
-					i, j, l.Pos, len(s.Tokens), l.Target, m.VocabSize)
-			}
-		}
-	}
-	if opt != nil {
-		for _, l := range opt.Activations {
-			if l < 0 || l >= m.NumHiddenLayers {
-				return fmt.Errorf("gradient of the input of layer %d: the model has layers 0 to %d", l, m.NumHiddenLayers-1)
-			}
-		}
-	}
-	return nil
 }
