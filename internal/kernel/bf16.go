@@ -3,7 +3,6 @@ package kernel
 import (
 	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 )
 
@@ -25,11 +24,17 @@ const (
 	// operands and as sums. The terms of a sum are taken in pairs, in an order
 	// that docs/kernels.md describes.
 	BFloat16
+	// Int8 computes [Frozen.Forward] and [Frozen.ForwardAdd] on quantised
+	// weights as they are stored, with x rounded to int8 (quant.go), for any
+	// number of rows: a row's result doesn't depend on it. Weights that are not
+	// quantised count as in Float32, and [Frozen.Backward] is that of BFloat16
+	// where the CPU has it, else that of Float32.
+	Int8
 )
 
-var precisionNames = []string{Float32: "float32", BFloat16: "bfloat16"}
+var precisionNames = []string{Float32: "float32", BFloat16: "bfloat16", Int8: "int8"}
 
-// String returns "float32" or "bfloat16".
+// String returns "float32", "bfloat16" or "int8".
 func (p Precision) String() string {
 	if p < 0 || int(p) >= len(precisionNames) {
 		return fmt.Sprintf("Precision(%d)", int32(p))
@@ -75,7 +80,7 @@ func choosePrecision(name string) Precision {
 // check returns why p can't be used.
 func (p Precision) check() error {
 	switch {
-	case p == Float32:
+	case p == Float32 || p == Int8:
 		return nil
 	case p != BFloat16:
 		return fmt.Errorf("no such precision: %v", p)
@@ -87,8 +92,8 @@ func (p Precision) check() error {
 
 // SetPrecision sets the precision of the products that begin from now on. It
 // returns an error, and changes nothing, if this machine can't do p: BFloat16
-// needs AVX512_BF16. The environment variable CODE2LORA_PRECISION (float32 or
-// bfloat16) sets it at start.
+// needs AVX512_BF16. The environment variable CODE2LORA_PRECISION (float32,
+// bfloat16 or int8) sets it at start.
 func SetPrecision(p Precision) error {
 	if err := p.check(); err != nil {
 		return err
@@ -105,68 +110,58 @@ func CurrentPrecision() Precision { return Precision(precision.Load()) }
 // no second packing for it.
 const minPairRows = 8
 
-// pairOps returns what does a product of T rows if that is not to be in
-// float32, else nil.
+// pairOps returns what does a product of T rows if that is to be in bfloat16,
+// else nil.
 func pairOps(T int) *ops {
-	if T < minPairRows || CurrentPrecision() != BFloat16 {
+	if T < minPairRows || CurrentPrecision() == Float32 {
 		return nil
 	}
 	return active.bf16
 }
 
-// pairPanels is a packing of bfloat16 numbers that is made when it is first
-// needed: panels like those of float32 numbers, with pairs of rows, row 2p in
-// the lower halves, in the place of rows. A missing last row is zero.
-type pairPanels struct {
-	once sync.Once
-	data []float32
-}
-
-func (p *pairPanels) get(pack func() []float32) []float32 {
-	p.once.Do(func() { p.data = pack() })
-	return p.data
-}
-
-// packPairs packs a matrix (k, n): panel(dst, q) fills panel q.
-func packPairs(n, k int, panel func(dst []float32, q int)) []float32 {
-	ps := ceilDiv(k, 2) * panelWidth
-	count := ceilDiv(n, panelWidth)
-	data := aligned(count * ps)
-	Parallel(count, func(q int) { panel(data[q*ps:(q+1)*ps], q) })
-	return data
-}
+// Packings of bfloat16 numbers are panels like those of float32 numbers, with
+// pairs of rows, row 2p in the lower halves, in the place of rows. A missing
+// last row is zero.
 
 // packForwardPairs makes the packing of Wᵀ (in, out).
 func (f *Frozen) packForwardPairs() []float32 {
-	return packPairs(f.out, f.in, func(dst []float32, q int) {
-		src := f.fwd[q*f.in*panelWidth:][:f.in*panelWidth]
-		var none [panelWidth]float32
-		for p := 0; p < f.in; p += 2 {
-			lo, hi := (*[panelWidth]float32)(src[p*panelWidth:]), &none
-			if p+1 < f.in {
-				hi = (*[panelWidth]float32)(src[(p+1)*panelWidth:])
+	ps := ceilDiv(f.in, 2) * panelWidth
+	data := aligned(ceilDiv(f.out, panelWidth) * ps)
+	Parallel(ceilDiv(f.out, panelWidth), func(q int) {
+		buf, n := f.rows(q)
+		for j := range n {
+			src, dst := (*buf)[j*f.in:][:f.in], data[q*ps+j:]
+			for p := 0; p+1 < f.in; p += 2 {
+				dst[p/2*panelWidth] = pair(src[p], src[p+1])
 			}
-			row := (*[panelWidth]float32)(dst[p/2*panelWidth:])
-			for j := range row {
-				row[j] = pair(lo[j], hi[j])
+			if f.in%2 == 1 {
+				dst[f.in/2*panelWidth] = pair(src[f.in-1], 0)
 			}
 		}
+		packBuffers.Put(buf)
 	})
+	return data
 }
 
-// packBackwardPairs makes the packing of W (out, in). Rows 2p and 2p+1 of W
-// are neighbours in a panel of Wᵀ, whose filling is the missing last one.
+// packBackwardPairs makes the packing of W (out, in).
 func (f *Frozen) packBackwardPairs() []float32 {
-	return packPairs(f.in, f.out, func(dst []float32, q int) {
-		n := min(panelWidth, f.in-q*panelWidth)
-		for o := 0; o < f.out; o += 2 {
-			src := f.fwd[(o/panelWidth*f.in+q*panelWidth)*panelWidth+o%panelWidth:]
-			row := dst[o/2*panelWidth:][:n]
-			for j := range row {
-				row[j] = pair(src[j*panelWidth], src[j*panelWidth+1])
+	ps := ceilDiv(f.out, 2) * panelWidth
+	data := aligned(ceilDiv(f.in, panelWidth) * ps)
+	Parallel(ceilDiv(f.out, panelWidth), func(q int) {
+		buf, n := f.rows(q)
+		if n%2 == 1 {
+			clear((*buf)[n*f.in:][:f.in])
+		}
+		for j := 0; j < n; j += 2 {
+			lo, hi := (*buf)[j*f.in:][:f.in], (*buf)[(j+1)*f.in:][:f.in]
+			row := (q*panelWidth + j) / 2 * panelWidth
+			for i, v := range lo {
+				data[i/panelWidth*ps+row+i%panelWidth] = pair(v, hi[i])
 			}
 		}
+		packBuffers.Put(buf)
 	})
+	return data
 }
 
 // pairedProduct does C (m, n) = A (m, k) · B (k, n), or C += A·B if add, where

@@ -335,7 +335,7 @@ func TestPrecision(t *testing.T) {
 			t.Errorf("%s: SetPrecision(Float32) gives error %v, and precision %v", o.name, err, CurrentPrecision())
 		}
 	}
-	for _, p := range []Precision{-1, 2} {
+	for _, p := range []Precision{-1, 3} {
 		if err := SetPrecision(p); err == nil || CurrentPrecision() != Float32 {
 			t.Errorf("SetPrecision(%v) gives no error, or precision %v", p, CurrentPrecision())
 		}
@@ -348,12 +348,12 @@ func TestPrecision(t *testing.T) {
 }
 
 func TestParsePrecision(t *testing.T) {
-	for _, p := range []Precision{Float32, BFloat16} {
+	for _, p := range []Precision{Float32, BFloat16, Int8} {
 		if got, err := ParsePrecision(p.String()); got != p || err != nil {
 			t.Errorf("ParsePrecision(%q) is %v, %v", p, got, err)
 		}
 	}
-	for _, name := range []string{"", "f32", "Float32", "Precision(2)"} {
+	for _, name := range []string{"", "f32", "Float32", "Precision(3)"} {
 		if got, err := ParsePrecision(name); err == nil {
 			t.Errorf("ParsePrecision(%q) is %v, want an error", name, got)
 		}

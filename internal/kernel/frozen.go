@@ -5,27 +5,48 @@ import (
 	"sync"
 )
 
-// Frozen is a weight matrix W (out, in) that doesn't change, packed for
-// products in both directions.
+// Frozen is a weight matrix W (out, in) that doesn't change, with packings for
+// products in both directions. Each packing is made from the source of the
+// weights when it is first needed, or by [Frozen.Prepare]: a precision that is
+// not used takes no memory.
 //
-// W lies in panels of 16 rows, transposed: element (16·q+j, i) of W is element
-// (q·in + i)·16 + j of the packing, and the last panel is filled up with
-// zeros. A product then reads the packing from start to end, one cache line
-// for each step of its sum. [Frozen.Backward] needs the same of Wᵀ, a second
-// copy, which is made when it is first called.
-//
-// In the precision [BFloat16] it has packings of their own for both directions,
-// half as large, which are made when they are first needed too.
+// For float32 W lies in panels of 16 rows, transposed: element (16·q+j, i) of W
+// is element (q·in + i)·16 + j of the packing, and the last panel is filled up
+// with zeros. A product then reads the packing from start to end, one cache
+// line for each step of its sum. [Frozen.Backward] reads a packing of the same
+// kind of Wᵀ. The precision [BFloat16] has its own packings, half as large, and
+// [Int8] one of the weights' codes, about as large as they are stored.
 //
 // A Frozen may be used from several goroutines at once.
 type Frozen struct {
 	out, in int
-	fwd     []float32 // Wᵀ (in, out) in panels
+	source  Source
 
+	fwd, bwd           packing[[]float32] // Wᵀ (in, out), W (out, in)
+	fwdPairs, bwdPairs packing[[]float32]
+	quant              packing[*quantPanels]
+}
+
+// Source gives the weights of a [Frozen], whenever it packs them. Its functions
+// are called from several goroutines at once.
+type Source struct {
+	// Row fills dst with row i.
+	Row func(dst []float32, i int)
+	// Stored returns row i as it is stored in Format, which is zero, and
+	// Stored nil, if the weights are not quantised.
+	Stored func(i int) []byte
+	Format BlockFormat
+}
+
+// packing is made when it is first needed.
+type packing[T any] struct {
 	once sync.Once
-	bwd  []float32 // W (out, in) in panels
+	data T
+}
 
-	fwdPairs, bwdPairs pairPanels
+func (p *packing[T]) get(pack func() T) T {
+	p.once.Do(func() { p.data = pack() })
+	return p.data
 }
 
 // NewFrozen packs w (out, in), which is not kept.
@@ -33,26 +54,85 @@ func NewFrozen(w []float32, out, in int) *Frozen {
 	if len(w) != out*in {
 		panic(fmt.Sprintf("kernel: NewFrozen of %d weights as a matrix (%d, %d)", len(w), out, in))
 	}
-	return NewFrozenRows(out, in, func(dst []float32, i int) { copy(dst, w[i*in:]) })
+	f := NewFrozenFrom(out, in, Source{Row: func(dst []float32, i int) { copy(dst, w[i*in:]) }})
+	packed := f.fwd.get(f.packForward)
+	f.source.Row = func(dst []float32, i int) {
+		src := packed[i/panelWidth*in*panelWidth+i%panelWidth:]
+		for k := range dst {
+			dst[k] = src[k*panelWidth]
+		}
+	}
+	return f
 }
 
-// NewFrozenRows packs a matrix (out, in) that is fed row by row: row(dst, i)
-// must fill dst with the in elements of row i. It is called for i = 0, 1, ...,
-// out-1 in order, on the calling goroutine.
-func NewFrozenRows(out, in int, row func(dst []float32, i int)) *Frozen {
+// NewFrozenFrom returns a matrix (out, in) whose weights s gives. It reads none
+// of them yet.
+func NewFrozenFrom(out, in int, s Source) *Frozen {
 	if out < 0 || in < 0 {
 		panic(fmt.Sprintf("kernel: frozen matrix (%d, %d)", out, in))
 	}
-	f := &Frozen{out: out, in: in, fwd: aligned(ceilDiv(out, panelWidth) * in * panelWidth)}
-	buf := make([]float32, panelWidth*in)
-	for i := 0; i < out; i += panelWidth {
-		n := min(panelWidth, out-i)
-		for j := range n {
-			row(buf[j*in:(j+1)*in:(j+1)*in], i+j)
-		}
-		active.packTransposed(f.fwd[i*in:], buf, in, n, in, 1)
+	if s.Format != 0 && in%blockTraits[s.Format].block != 0 {
+		panic(fmt.Sprintf("kernel: rows of %d weights in format %v", in, s.Format))
 	}
-	return f
+	return &Frozen{out: out, in: in, source: s}
+}
+
+// Prepare makes the packing that Forward needs in the current precision, so
+// that the first product doesn't wait for it.
+func (f *Frozen) Prepare() {
+	switch {
+	case f.in == 0 || f.out == 0:
+	case f.quantised():
+		f.quant.get(f.packQuant)
+	case CurrentPrecision() == BFloat16:
+		f.fwdPairs.get(f.packForwardPairs)
+	default:
+		f.fwd.get(f.packForward)
+	}
+}
+
+// quantised reports whether Forward runs on codes.
+func (f *Frozen) quantised() bool { return f.source.Format != 0 && CurrentPrecision() == Int8 }
+
+func (f *Frozen) packQuant() *quantPanels {
+	return packQuant(f.source.Format, f.out, f.in, f.source.Stored)
+}
+
+// packForward makes the packing of Wᵀ (in, out).
+func (f *Frozen) packForward() []float32 {
+	data := aligned(ceilDiv(f.out, panelWidth) * f.in * panelWidth)
+	Parallel(ceilDiv(f.out, panelWidth), func(q int) {
+		buf, n := f.rows(q)
+		active.packTransposed(data[q*f.in*panelWidth:], *buf, f.in, n, f.in, 1)
+		packBuffers.Put(buf)
+	})
+	return data
+}
+
+// rows reads the n rows of panel q into a buffer.
+func (f *Frozen) rows(q int) (buf *[]float32, n int) {
+	n = min(panelWidth, f.out-q*panelWidth)
+	buf = packBuffer(panelWidth * f.in)
+	for j := range n {
+		f.source.Row((*buf)[j*f.in:(j+1)*f.in:(j+1)*f.in], q*panelWidth+j)
+	}
+	return buf, n
+}
+
+// packBackward makes the packing of W (out, in).
+func (f *Frozen) packBackward() []float32 {
+	data := aligned(ceilDiv(f.in, panelWidth) * f.out * panelWidth)
+	Parallel(ceilDiv(f.out, panelWidth), func(q int) {
+		buf, n := f.rows(q)
+		for j := range n {
+			row := (*buf)[j*f.in:][:f.in]
+			for i := 0; i < f.in; i += panelWidth {
+				copy(data[i*f.out+(q*panelWidth+j)*panelWidth:], row[i:min(f.in, i+panelWidth)])
+			}
+		}
+		packBuffers.Put(buf)
+	})
+	return data
 }
 
 // Out returns the number of rows of W.
@@ -77,11 +157,15 @@ func (f *Frozen) forward(y, x []float32, T int, add bool) {
 		}
 		return
 	}
-	if o := pairOps(T); o != nil {
+	if f.quantised() {
+		active.quantProduct(y, x, f.quant.get(f.packQuant), T, f.out, f.in, add)
+		return
+	}
+	if o := pairOps(T); o != nil && CurrentPrecision() == BFloat16 {
 		o.pairedProduct(y, x, f.fwdPairs.get(f.packForwardPairs), T, f.out, f.in, add)
 		return
 	}
-	active.product(y, f.out, view{x, f.in, 1}, panels{f.fwd, panelWidth, f.in * panelWidth}, T, f.out, f.in, add)
+	active.product(y, f.out, view{x, f.in, 1}, panels{f.fwd.get(f.packForward), panelWidth, f.in * panelWidth}, T, f.out, f.in, add)
 }
 
 // Backward does dx (T, in) += dy (T, out) · W.
@@ -89,30 +173,14 @@ func (f *Frozen) Backward(dx, dy []float32, T int) {
 	if len(dx) != T*f.in || len(dy) != T*f.out {
 		panic(fmt.Sprintf("kernel: Backward of a matrix (%d, %d): dy has %d elements, dx %d, for %d rows", f.out, f.in, len(dy), len(dx), T))
 	}
-	if f.out == 0 {
+	if f.out == 0 || f.in == 0 {
 		return
 	}
 	if o := pairOps(T); o != nil {
 		o.pairedProduct(dx, dy, f.bwdPairs.get(f.packBackwardPairs), T, f.in, f.out, true)
 		return
 	}
-	f.once.Do(f.packBackward)
-	active.product(dx, f.in, view{dy, f.out, 1}, panels{f.bwd, panelWidth, f.out * panelWidth}, T, f.in, f.out, true)
-}
-
-// packBackward makes the second packing from the first.
-func (f *Frozen) packBackward() {
-	f.bwd = aligned(ceilDiv(f.in, panelWidth) * f.out * panelWidth)
-	Parallel(ceilDiv(f.in, panelWidth), func(q int) {
-		dst := f.bwd[q*f.out*panelWidth:]
-		n := min(panelWidth, f.in-q*panelWidth)
-		for o := range f.out {
-			src := f.fwd[(o/panelWidth*f.in+q*panelWidth)*panelWidth+o%panelWidth:]
-			for j := range n {
-				dst[o*panelWidth+j] = src[j*panelWidth]
-			}
-		}
-	})
+	active.product(dx, f.in, view{dy, f.out, 1}, panels{f.bwd.get(f.packBackward), panelWidth, f.out * panelWidth}, T, f.in, f.out, true)
 }
 
 // Row copies row i of W (in elements) to dst.
@@ -120,11 +188,7 @@ func (f *Frozen) Row(dst []float32, i int) {
 	if len(dst) != f.in || i < 0 || i >= f.out {
 		panic(fmt.Sprintf("kernel: Row %d of a matrix (%d, %d) to %d elements", i, f.out, f.in, len(dst)))
 	}
-	if f.in == 0 {
-		return
-	}
-	src := f.fwd[i/panelWidth*f.in*panelWidth+i%panelWidth:]
-	for k := range dst {
-		dst[k] = src[k*panelWidth]
+	if f.in > 0 {
+		f.source.Row(dst, i)
 	}
 }

@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 )
 
@@ -202,19 +203,31 @@ func TestFrozenNonFinite(t *testing.T) {
 }
 
 // TestFrozenRows: rows are asked for in order, each with a slice of its own.
-func TestFrozenRows(t *testing.T) {
-	next := 0
-	f := NewFrozenRows(37, 5, func(dst []float32, i int) {
-		if i != next || len(dst) != 5 || cap(dst) != 5 {
-			t.Errorf("row(%d) with %d elements of %d, want row %d", i, len(dst), cap(dst), next)
+func TestFrozenFrom(t *testing.T) {
+	defer keep()()
+	precision.Store(int32(Float32))
+	var reads [37]atomic.Int32
+	f := NewFrozenFrom(37, 5, Source{Row: func(dst []float32, i int) {
+		if len(dst) != 5 || cap(dst) != 5 {
+			t.Errorf("row(%d) with %d elements of %d, want 5", i, len(dst), cap(dst))
 		}
-		next++
+		reads[i].Add(1)
 		for k := range dst {
 			dst[k] = float32(10*i + k)
 		}
-	})
-	if next != 37 || f.Out() != 37 || f.In() != 5 {
-		t.Fatalf("%d rows of a matrix (%d, %d), want 37 of (37, 5)", next, f.Out(), f.In())
+	}})
+	if f.Out() != 37 || f.In() != 5 {
+		t.Fatalf("a matrix (%d, %d), want (37, 5)", f.Out(), f.In())
+	}
+	if n := reads[0].Load(); n != 0 {
+		t.Errorf("row 0 was read %d times before it was needed", n)
+	}
+	f.Prepare()
+	f.Forward(make([]float32, 37), make([]float32, 5), 1)
+	for i := range reads {
+		if n := reads[i].Load(); n != 1 {
+			t.Errorf("row %d was read %d times for one packing", i, n)
+		}
 	}
 	row := make([]float32, 5)
 	f.Row(row, 36)

@@ -31,6 +31,10 @@ type ops struct {
 	// dst; see pair.
 	roundPairs func(dst, src []float32)
 
+	// quant is the implementation of products with quantised weights that goes
+	// with this one.
+	quant *quantOps
+
 	// transpose does dst[p*16+j] = src[j*ld+p] for j < 16 and all p < done <= n.
 	transpose func(dst, src []float32, ld, n int) (done int)
 	// copyPanel does dst[p*16+j] = src[p*ld+j] for j < 16 and p < n; n > 0.
@@ -56,6 +60,7 @@ var generic = ops{
 	name:           "generic",
 	micro:          microGeneric,
 	mr:             4,
+	quant:          &quantGeneric,
 	np:             func(int) int { return 1 },
 	transpose:      func(_, _ []float32, _, _ int) int { return 0 },
 	copyPanel:      copyPanelGeneric,

@@ -11,6 +11,9 @@ func assembly() []*ops {
 		out = append(out, avx2())
 		if cpu.X86.HasAVX512F {
 			out = append(out, avx512())
+			if cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VNNI {
+				out[len(out)-1].quant = &quantVNNI
+			}
 			if cpu.X86.HasAVX512BF16 {
 				out[len(out)-1].bf16 = avx512BF16()
 			}
@@ -25,6 +28,7 @@ func avx2() *ops {
 		micro:          microAVX2,
 		mr:             6,
 		np:             panelsAVX2,
+		quant:          &quantAVX2,
 		transpose:      transposeAVX2,
 		copyPanel:      copyPanelAVX2,
 		dot:            dotAVX2,
