@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/code2lora/code2lora/internal/gguf"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/tokenizer"
 )
 
@@ -194,12 +195,17 @@ func (w *ggufWeights) matrix(name string, rows, cols int) (matrix, error) {
 		return matrix{}, fmt.Errorf("tensor %q: %w", name, err)
 	}
 	data := w.f.Data(t)
-	return matrix{rows, cols, func(dst []float32, i int) {
+	stored := func(i int) []byte { return data[i*size:][:size:size] }
+	src := kernel.Source{Row: func(dst []float32, i int) {
 		// Type and sizes were checked above, so a row cannot fail to decode.
-		if err := gguf.DequantizeRow(dst, t.Type, data[i*size:][:size]); err != nil {
+		if err := gguf.DequantizeRow(dst, t.Type, stored(i)); err != nil {
 			panic(fmt.Sprintf("model: tensor %q row %d: %v", name, i, err))
 		}
-	}}, nil
+	}}
+	if format, ok := kernel.ParseBlockFormat(t.Type.String()); ok {
+		src.Format, src.Stored = format, stored
+	}
+	return matrix{rows, cols, src}, nil
 }
 
 func (w *ggufWeights) vector(name string, n int, required bool) ([]float32, error) {

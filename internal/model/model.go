@@ -48,13 +48,13 @@ type layer struct {
 	qNorm, kNorm      []float32                          // (hd), qwen3 only
 }
 
-// matrix is a weight matrix before packing: rows by columns, fed row by row.
+// matrix is a weight matrix before packing: rows by columns, read row by row.
 type matrix struct {
 	rows, cols int
-	row        func(dst []float32, i int)
+	kernel.Source
 }
 
-func (m matrix) pack() *kernel.Frozen { return kernel.NewFrozenRows(m.rows, m.cols, m.row) }
+func (m matrix) frozen() *kernel.Frozen { return kernel.NewFrozenFrom(m.rows, m.cols, m.Source) }
 
 // weights is where a model's tensors come from. The names are those of GGUF
 // (interop.md §3.2). matrix checks a tensor and allocates nothing of its size;
@@ -85,7 +85,7 @@ func build(c Config, w weights) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.embed = func(dst []float32, token int32) { embed.row(dst, int(token)) }
+	m.embed = func(dst []float32, token int32) { embed.Row(dst, int(token)) }
 	out := embed
 	m.TieWordEmbeddings = !w.has("output.weight")
 	if !m.TieWordEmbeddings {
@@ -109,10 +109,13 @@ func build(c Config, w weights) (*Model, error) {
 	// Every tensor is there in the shape that the configuration gives it, so
 	// sizes that the file cannot back have been refused: now memory may be used.
 	m.rope = nn.NewRoPE(min(c.MaxPositionEmbeddings, maxTabulated), c.HeadDim, c.RopeTheta, factors)
-	m.output = out.pack()
+	m.output = out.frozen()
+	m.output.Prepare()
 	for l := range m.layers {
 		for mod := range linear[l] {
-			m.layers[l].linear[mod] = linear[l][mod].pack()
+			f := linear[l][mod].frozen()
+			f.Prepare()
+			m.layers[l].linear[mod] = f
 		}
 	}
 	return m, nil
@@ -166,8 +169,11 @@ func unpermute(mat matrix, bias []float32, heads int) (matrix, []float32) {
 		k, j, i := row/hd, row%hd/(hd/2), row%(hd/2)
 		return k*hd + 2*i + j
 	}
-	raw := mat.row
-	mat.row = func(dst []float32, i int) { raw(dst, at(i)) }
+	row, stored := mat.Row, mat.Stored
+	mat.Row = func(dst []float32, i int) { row(dst, at(i)) }
+	if stored != nil {
+		mat.Stored = func(i int) []byte { return stored(at(i)) }
+	}
 	if bias == nil {
 		return mat, nil
 	}
@@ -204,7 +210,8 @@ func (w randomWeights) matrix(_ string, rows, cols int) (matrix, error) {
 	for i := range data {
 		data[i] = float32(w.rng.NormFloat64() * 0.15)
 	}
-	return matrix{rows, cols, func(dst []float32, i int) { copy(dst, data[i*cols:][:cols]) }}, nil
+	row := func(dst []float32, i int) { copy(dst, data[i*cols:][:cols]) }
+	return matrix{rows, cols, kernel.Source{Row: row}}, nil
 }
 
 func (w randomWeights) vector(name string, n int, required bool) ([]float32, error) {
