@@ -59,7 +59,7 @@ func TestKernelFormats(t *testing.T) {
 			f.Forward(y, x, 1)
 			for i, got := range y {
 				// A code of up to 255 times the scale, and its offset, cancel.
-				if w := float64(want[i][k]); !(math.Abs(float64(got)-w) <= 1e-5+1e-5*math.Abs(w)*10) {
+				if w := float64(want[i][k]); !(math.Abs(float64(got)-w) <= 1e-4+1e-4*math.Abs(w)) {
 					t.Fatalf("%v: weight (%d, %d) is %g, want %g", typ, i, k, got, w)
 				}
 			}
