@@ -88,6 +88,9 @@
 // digest is; hub is its client of a model hub, and shares the cache of the
 // Python tools.
 //
+// memory knows how much memory may still be used, and refuses what needs more
+// before it is allocated.
+//
 // store keeps the files that the program writes for itself: whole or not at
 // all, locked, below one folder.
 //

@@ -27,7 +27,7 @@ const modulePath = "github.com/code2lora/code2lora"
 // hypernetwork is trained with.
 var layers = [][]string{
 	{"internal/embedding", "internal/gitrepo", "internal/half", "internal/hub", "internal/kernel",
-		"internal/store", "internal/testutil", "internal/tokenizer", "runs"},
+		"internal/memory", "internal/store", "internal/testutil", "internal/tokenizer", "runs"},
 	{"internal/gguf", "internal/safetensors"},
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
 	{"internal/dataset", "internal/model"},
@@ -41,6 +41,7 @@ var layers = [][]string{
 var closed = map[string][]string{
 	"internal/embedding":   {},
 	"internal/kernel":      {},
+	"internal/memory":      {},
 	"internal/testutil":    {},
 	"internal/gguf":        {"internal/half", "internal/store"},
 	"internal/safetensors": {"internal/half", "internal/store"},
@@ -55,6 +56,7 @@ var dependencies = map[string][]string{
 	"github.com/bmatcuk/doublestar/v4":  {"internal/gitrepo"},
 	"github.com/gofrs/flock":            {"internal/gitrepo", "internal/hub", "internal/store"},
 	"github.com/rogpeppe/go-internal":   {"cmd/code2lora"},
+	"github.com/shirou/gopsutil/v4":     {"internal/memory"},
 	"github.com/smacker/go-tree-sitter": {"internal/syntax"},
 	"github.com/spf13/cobra":            {"cmd/code2lora"},
 	"go.yaml.in/yaml/v3":                {"internal/catalog", "internal/train"},
