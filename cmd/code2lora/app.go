@@ -16,6 +16,7 @@ import (
 	"github.com/code2lora/code2lora/internal/catalog"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/engine"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/store"
 	"github.com/code2lora/code2lora/internal/tokenizer"
@@ -173,6 +174,9 @@ func (a *app) loadBase(ctx context.Context, name string) (*base, error) {
 	info, path, err := a.resolveBase(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if why := kernel.Portable(); why != "" {
+		a.note("note: computing with the portable kernels, many times slower than those for AVX2: %s", why)
 	}
 	m, t, err := model.Load(path)
 	if err != nil {

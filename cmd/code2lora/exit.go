@@ -11,12 +11,13 @@ import (
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/memory"
 )
 
 // Exit codes. docs/commands.md repeats this table.
 const (
 	exitOK          = 0
-	exitFailure     = 1   // anything not below
+	exitFailure     = 1   // anything not below, such as too little memory
 	exitUsage       = 2   // wrong flags or arguments
 	exitInput       = 3   // a file, repository or checkpoint is missing or cannot be used
 	exitBase        = 4   // the base model is unknown, not here, or not the adapter's
@@ -40,8 +41,11 @@ func exitCode(err error) int {
 		}
 		return false
 	}
+	var shortage *memory.Shortage
 	switch {
-	case is(errUsage, gitrepo.ErrFilter):
+	case errors.As(err, &shortage): // not the fault of the file that needs the memory
+		return exitFailure
+	case is(errUsage, gitrepo.ErrFilter, memory.ErrSize):
 		return exitUsage
 	case is(adapter.ErrBaseModel, catalog.ErrUnknown, catalog.ErrOffline, errNoCheckpoint):
 		return exitBase

@@ -98,6 +98,13 @@ func (e *Engine) Complete(ctx context.Context, p Prompt, a *adapter.Adapter, opt
 		return nil, err
 	}
 	c.PromptTokens = len(ids)
+	rank := 0
+	if a != nil {
+		rank = a.Rank
+	}
+	if err := e.Model.NeedContext(len(ids)+opt.MaxTokens, len(ids), rank); err != nil {
+		return nil, err
+	}
 	cache, err := e.Model.NewCache(a)
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ const Variable = "CODE2LORA_MEMORY"
 
 // Shortage is the error of work that needs more memory than there is.
 type Shortage struct {
-	What      string // what needs the memory
+	What      string // what needs the memory, as the subject of a sentence
 	Needed    int64  // bytes
 	Available int64  // bytes
 	Within    string // the limit that is nearest
@@ -37,7 +37,7 @@ type Shortage struct {
 }
 
 func (s *Shortage) Error() string {
-	msg := fmt.Sprintf("%s: needs %s of memory, %s are available (%s)", s.What, FormatSize(s.Needed), FormatSize(s.Available), s.Within)
+	msg := fmt.Sprintf("%s needs %s of memory, %s are available (%s)", s.What, FormatSize(s.Needed), FormatSize(s.Available), s.Within)
 	if s.Remedy != "" {
 		msg += ": " + s.Remedy
 	}

@@ -56,7 +56,7 @@ func TestNeed(t *testing.T) {
 		t.Errorf("got %+v, want 6657199309 needed and between 1 and 64 MiB available", s)
 	}
 	s.Available = 3328599654
-	want := "model qwen.gguf: needs 6.2 GiB of memory, 3.1 GiB are available (CODE2LORA_MEMORY is 64.0 MiB): take a smaller base"
+	want := "model qwen.gguf needs 6.2 GiB of memory, 3.1 GiB are available (CODE2LORA_MEMORY is 64.0 MiB): take a smaller base"
 	if got := err.Error(); got != want {
 		t.Errorf("got message %q, want %q", got, want)
 	}

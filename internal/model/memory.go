@@ -40,7 +40,7 @@ func (c *Config) needWeights() error {
 		}
 	}
 	table := int64(min(c.MaxPositionEmbeddings, maxTabulated)) * int64(c.HeadDim) * 4 // of rotation angles
-	return memory.Need("weights", bytes(now)+table, remedy)
+	return memory.Need("loading the weights", bytes(now)+table, remedy)
 }
 
 // NeedContext returns an error if there is too little memory for a sequence of
@@ -49,7 +49,7 @@ func (c *Config) needWeights() error {
 func (m *Model) NeedContext(tokens, prompt, rank int) error {
 	cache := 2 * int64(m.NumHiddenLayers) * int64(m.NumKeyValueHeads) * int64(m.HeadDim) * 4 * int64(tokens)
 	cache += cache / 4 // slices grow in steps of up to a quarter
-	return memory.Need(fmt.Sprintf("context of %d tokens", tokens), cache+m.passBytes(prompt, 1, rank, false),
+	return memory.Need(fmt.Sprintf("a context of %d tokens", tokens), cache+m.passBytes(prompt, 1, rank, false),
 		"shorten the prompt, generate fewer tokens, or close other programs")
 }
 
@@ -68,8 +68,8 @@ func (m *Model) passBytes(T, labels, rank int, backward bool) int64 {
 	D, F, wide := int64(m.HiddenSize), int64(m.IntermediateSize), int64(max(m.HiddenSize, m.IntermediateSize))
 	wq, wkv := int64(m.NumAttentionHeads*m.HeadDim), int64(m.NumKeyValueHeads*m.HeadDim)
 	heads := int64(m.NumAttentionHeads + m.NumKeyValueHeads)
-	buffers := 2*(wq+wkv+F) + 2 + heads       // see newBuffers
-	layer := adapter.NumModules * int64(rank) // see lora
+	buffers := 2*(wq+wkv+F) + 2 + heads              // see newBuffers
+	layer := int64(adapter.NumModules) * int64(rank) // see lora
 	if m.arch.qkNorm {
 		layer += heads
 	}

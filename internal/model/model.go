@@ -108,6 +108,9 @@ func build(c Config, w weights) (*Model, error) {
 	}
 	// Every tensor is there in the shape that the configuration gives it, so
 	// sizes that the file cannot back have been refused: now memory may be used.
+	if err := c.needWeights(); err != nil {
+		return nil, err
+	}
 	m.rope = nn.NewRoPE(min(c.MaxPositionEmbeddings, maxTabulated), c.HeadDim, c.RopeTheta, factors)
 	m.output = out.frozen()
 	m.output.Prepare()
