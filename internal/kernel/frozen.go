@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // Frozen is a weight matrix W (out, in) that doesn't change, with packings for
@@ -42,10 +43,14 @@ type Source struct {
 type packing[T any] struct {
 	once sync.Once
 	data T
+	made atomic.Bool // for those who only ask
 }
 
 func (p *packing[T]) get(pack func() T) T {
-	p.once.Do(func() { p.data = pack() })
+	p.once.Do(func() {
+		p.data = pack()
+		p.made.Store(true)
+	})
 	return p.data
 }
 

@@ -2,64 +2,88 @@ package model
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/memory"
 )
 
-// packings has, for each precision, how many bytes the packings of a weight
-// take: made by [Load], and at first use of the forward and of the backward
-// direction.
-var packings = map[kernel.Precision]struct{ load, forward, backward int64 }{
-	kernel.Float32:  {4, 0, 4},
-	kernel.BFloat16: {4, 2, 2}, // products of few rows stay in float32
-}
-
-// numWeights returns the number of weights in frozen matrices, with the rows
-// that packing adds.
-func (c *Config) numWeights() int64 {
-	const panel = 16 // rows, see kernel.Frozen
-	size := func(rows, cols int) int64 { return int64((rows+panel-1)/panel*panel) * int64(cols) }
-	var block int64
-	for _, s := range c.Dims().Modules {
-		block += size(s.Out, s.In)
-	}
-	return int64(c.NumHiddenLayers)*block + size(c.VocabSize, c.HiddenSize)
-}
-
-// needWeights returns an error if there is too little memory to load a model of
-// this configuration.
-func (c *Config) needWeights() error {
-	bytes := func(p kernel.Precision) int64 { return c.numWeights() * (packings[p].load + packings[p].forward) }
-	now := kernel.CurrentPrecision()
-	remedy := "close other programs, or take a smaller base"
-	for p := range packings {
-		if bytes(p) < bytes(now) {
-			remedy = fmt.Sprintf("use precision %s, %s", p, remedy)
+// matrices yields all frozen matrices, the output matrix first.
+func (m *Model) matrices() iter.Seq[*kernel.Frozen] {
+	return func(yield func(*kernel.Frozen) bool) {
+		if !yield(m.output) {
+			return
+		}
+		for l := range m.layers {
+			for _, f := range m.layers[l].linear {
+				if !yield(f) {
+					return
+				}
+			}
 		}
 	}
-	table := int64(min(c.MaxPositionEmbeddings, maxTabulated)) * int64(c.HeadDim) * 4 // of rotation angles
-	return memory.Need("loading the weights", bytes(now)+table, remedy)
+}
+
+// packingBytes returns the memory for packings that do not exist yet, for
+// passes over the given number of rows, of which some have labels.
+func (m *Model) packingBytes(p kernel.Precision, rows, labels int, backward bool) (n int64) {
+	for f := range m.matrices() {
+		T := rows
+		if f == m.output {
+			T = labels
+		}
+		n += f.PackingBytes(p, T, false)
+		if backward {
+			n += f.PackingBytes(p, T, true)
+		}
+	}
+	return n
+}
+
+// manyRows is a number of rows whose product uses the packing that
+// [kernel.Frozen.Prepare] makes.
+const manyRows = 1 << 10
+
+// needWeights returns an error if there is too little memory for the packings
+// of the weights, which are not made yet, and the table of rotation angles.
+func (m *Model) needWeights() error {
+	now := kernel.CurrentPrecision()
+	bytes := m.packingBytes(now, manyRows, manyRows, false)
+	remedy := "close other programs, or take a smaller base"
+	if now != kernel.Int8 && m.packingBytes(kernel.Int8, manyRows, manyRows, false) < bytes {
+		remedy = "use precision int8, " + remedy
+	}
+	angles := int64(min(m.MaxPositionEmbeddings, maxTabulated)) * int64(m.HeadDim) * 4
+	return memory.Need("loading the weights", bytes+angles, remedy)
 }
 
 // NeedContext returns an error if there is too little memory for a sequence of
 // the given number of tokens, counted from an empty [Cache], of which at most
 // prompt tokens are added at a time with adapters of the given rank.
 func (m *Model) NeedContext(tokens, prompt, rank int) error {
+	return memory.Need(fmt.Sprintf("a context of %d tokens", tokens), m.contextBytes(tokens, prompt, rank),
+		"shorten the prompt, generate fewer tokens, or close other programs")
+}
+
+func (m *Model) contextBytes(tokens, prompt, rank int) int64 {
 	cache := 2 * int64(m.NumHiddenLayers) * int64(m.NumKeyValueHeads) * int64(m.HeadDim) * 4 * int64(tokens)
 	cache += cache / 4 // slices grow in steps of up to a quarter
-	return memory.Need(fmt.Sprintf("a context of %d tokens", tokens), cache+m.passBytes(prompt, 1, rank, false),
-		"shorten the prompt, generate fewer tokens, or close other programs")
+	// A prompt and the single tokens after it may need different packings.
+	p := kernel.CurrentPrecision()
+	packings := m.packingBytes(p, 1, 1, false)
+	if p == kernel.BFloat16 {
+		packings += m.packingBytes(p, prompt, 1, false)
+	}
+	return cache + packings + m.passBytes(prompt, 1, rank, false)
 }
 
 // GradientBytes returns how much memory [Model.Gradient] takes beyond the
 // loaded model, for a batch of the given number of tokens and labels with
-// adapters of the given rank: activations of all layers, and the packings of
-// the weights that a precision needs.
+// adapters of the given rank: activations of all layers, and packings of the
+// weights that do not exist yet in precision p.
 func (m *Model) GradientBytes(p kernel.Precision, tokens, labels, rank int) int64 {
-	pack := packings[p]
-	return m.numWeights()*(pack.forward+pack.backward) + m.passBytes(tokens, labels, rank, true)
+	return m.packingBytes(p, tokens, labels, true) + m.passBytes(tokens, labels, rank, true)
 }
 
 // passBytes returns the memory that a pass over T rows takes from its arena,

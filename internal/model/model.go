@@ -106,20 +106,20 @@ func build(c Config, w weights) (*Model, error) {
 			return nil, err
 		}
 	}
+	m.output = out.frozen()
+	for l := range m.layers {
+		for mod := range linear[l] {
+			m.layers[l].linear[mod] = linear[l][mod].frozen()
+		}
+	}
 	// Every tensor is there in the shape that the configuration gives it, so
 	// sizes that the file cannot back have been refused: now memory may be used.
-	if err := c.needWeights(); err != nil {
+	if err := m.needWeights(); err != nil {
 		return nil, err
 	}
 	m.rope = nn.NewRoPE(min(c.MaxPositionEmbeddings, maxTabulated), c.HeadDim, c.RopeTheta, factors)
-	m.output = out.frozen()
-	m.output.Prepare()
-	for l := range m.layers {
-		for mod := range linear[l] {
-			f := linear[l][mod].frozen()
-			f.Prepare()
-			m.layers[l].linear[mod] = f
-		}
+	for f := range m.matrices() {
+		f.Prepare()
 	}
 	return m, nil
 }
