@@ -181,6 +181,9 @@ func (j *Job) Do(ctx context.Context, report func(Progress)) error {
 		j.deps.Report("training in float32: %v", err)
 	}
 	defer kernel.SetPrecision(kernel.Float32)
+	if err := j.needMemory(); err != nil {
+		return err
+	}
 	dir := j.config.Dir()
 	best := func(p Progress) error {
 		loss := p.Validation.Own.CrossEntropy.Mean
