@@ -56,12 +56,15 @@ func (p *pass) backward(ctx context.Context, dx []float32, opt GradientOptions, 
 		buffers: *b,
 		dh:      p.mem.floats(T * m.HiddenSize),
 		dact:    p.mem.floats(T * m.IntermediateSize),
+		acc:     p.mem.floats(p.tree.BackwardScratch()),
 	}
 	for l := m.NumHiddenLayers - 1; l >= low; l-- {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p.layerBackward(l, dx, g, opt)
+		if p.T > 0 {
+			p.layerBackward(l, dx, g, opt)
+		}
 		at(l, dx)
 	}
 	return nil
@@ -73,6 +76,7 @@ type gradients struct {
 	buffers
 	dh   []float32 // (T,D)
 	dact []float32 // (T,F)
+	acc  []float32 // of attention
 }
 
 // layerBackward turns dx from the gradient of block l's output into that of
@@ -105,7 +109,7 @@ func (p *pass) layerBackward(l int, dx []float32, g *gradients, opt GradientOpti
 	clear(g.q)
 	clear(g.k)
 	clear(g.v)
-	p.attendBackward(g, s)
+	p.tree.Backward(g.acc, g.q, g.k, g.v, g.o, s.o, s.lse, s.q, s.k, s.v)
 	m.rope.Backward(g.q, p.pos, T, m.NumAttentionHeads)
 	m.rope.Backward(g.k, p.pos, T, m.NumKeyValueHeads)
 	if m.arch.qkNorm {
@@ -136,18 +140,6 @@ func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, op
 		nn.LoRABackward(dxg, grad.A, grad.B, dy[g.at*out:], p.saved[l].u[mod][g.at*p.rank:], x[g.at*in:],
 			pair.A, pair.B, g.n, in, out, r, g.adapter.Scale())
 	}
-}
-
-// attendBackward adds the gradients of attention to those of q, k and v.
-func (p *pass) attendBackward(g *gradients, s *saved) {
-	m := p.m
-	wq, wkv := m.NumAttentionHeads*m.HeadDim, m.NumKeyValueHeads*m.HeadDim
-	kernel.Parallel(len(p.segs)*m.NumKeyValueHeads, func(i int) {
-		sg, hkv := p.segs[i/m.NumKeyValueHeads], i%m.NumKeyValueHeads
-		q, kv := sg.at*wq, sg.at*wkv
-		a := p.attention(sg)
-		a.Backward(hkv, g.q[q:], g.k[kv:], g.v[kv:], g.o[q:], s.o[q:], s.lse[sg.at*a.H:], s.q[q:], s.k[kv:], s.v[kv:])
-	})
 }
 
 // normHeadsBackward turns the gradients of the normalised q and k into those

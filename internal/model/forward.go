@@ -23,9 +23,11 @@ type pass struct {
 	mem    *arena
 	T      int
 	segs   []segment
-	groups []group // runs of rows with the same adapter
-	rank   int     // largest rank of an adapter
-	pos    []int32 // (T) position of each row inside its sequence
+	groups []group  // runs of rows with the same adapter
+	rank   int      // largest rank of an adapter
+	pos    []int32  // (T) position of each row inside its sequence
+	layout *layout  // of the batch, unless there are cached keys and values
+	tree   *nn.Tree // attention over it
 	x      []float32
 	saved  []saved // one per layer, when a backward pass will follow
 }
@@ -45,6 +47,35 @@ type saved struct {
 	qRaw, kRaw   []float32 // q and k before their norm, qwen3 only
 	qRstd, kRstd []float32
 	u            [adapter.NumModules][]float32 // (T,r) of each adapted linear layer
+}
+
+// newTreePass prepares a pass over the rows of a layout, and what enters its
+// first layer. The adapters' gradients go to grads, if that is not nil.
+func newTreePass(m *Model, b Batch, y *layout, grads []*adapter.Adapter) *pass {
+	segs := make([]segment, len(y.runs))
+	for i, r := range y.runs {
+		segs[i].n = r.need
+		if r.adapter >= 0 {
+			segs[i].adapter = b.Adapters[r.adapter]
+			if grads != nil {
+				segs[i].grad = grads[r.adapter]
+			}
+		}
+	}
+	p := newPass(m, segs)
+	p.layout, p.tree = y, nn.NewTree(m.NumAttentionHeads, m.NumKeyValueHeads, m.HeadDim, y.nodes())
+	p.pos = p.tree.Positions()
+	D := m.HiddenSize
+	p.x = p.mem.floats(p.T * D)
+	for _, r := range y.runs {
+		x := p.x[r.at*D:][:r.need*D]
+		if r.hidden != nil {
+			copy(x, r.hidden)
+			continue
+		}
+		kernel.Parallel(r.need, func(i int) { m.embed(x[i*D:][:D], r.tokens[i]) })
+	}
+	return p
 }
 
 func newPass(m *Model, segs []segment) *pass {
@@ -104,26 +135,12 @@ func (p *pass) newBuffers(h []float32) *buffers {
 	}
 }
 
-// enter fills x with what enters the first layer of the pass: the hidden states
-// of the batch where it has them, and embeddings elsewhere.
-func (p *pass) enter(b Batch) {
-	D := p.m.HiddenSize
-	p.x = p.mem.floats(p.T * D)
-	kernel.Parallel(len(p.segs), func(i int) {
-		s, at := b.Sequences[i], p.segs[i].at
-		if s.Hidden != nil {
-			copy(p.x[at*D:], s.Hidden)
-			return
-		}
-		for t, token := range s.Tokens {
-			p.m.embed(p.x[(at+t)*D:][:D], token)
-		}
-	})
-}
-
 // run applies layers from..to−1 to x, unless ctx ends. With keep it saves what
 // the backward pass needs.
 func (p *pass) run(ctx context.Context, from, to int, keep bool) error {
+	if p.T == 0 {
+		return ctx.Err()
+	}
 	h := p.mem.floats(p.T * max(p.m.HiddenSize, p.m.IntermediateSize))
 	b := p.newBuffers(h)
 	if keep {
@@ -246,6 +263,10 @@ func (p *pass) attention(s segment) nn.Attention {
 // attend runs attention for every segment, over cached keys and values where
 // there are some.
 func (p *pass) attend(l int, b *buffers) {
+	if p.tree != nil {
+		p.tree.Forward(b.o, b.lse, b.q, b.k, b.v)
+		return
+	}
 	m := p.m
 	wq, wkv := m.NumAttentionHeads*m.HeadDim, m.NumKeyValueHeads*m.HeadDim
 	var units []func()

@@ -37,20 +37,10 @@ func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*R
 			res.Grads[i] = adapter.ZerosLike(a)
 		}
 	}
-	b = unfold(b)
-	segs := make([]segment, len(b.Sequences))
-	for i, s := range b.Sequences {
-		segs[i] = segment{n: len(s.Tokens)}
-		if s.Adapter >= 0 {
-			segs[i].adapter = b.Adapters[s.Adapter]
-			if opt != nil {
-				segs[i].grad = res.Grads[s.Adapter]
-			}
-		}
-	}
-	p := newPass(m, segs)
+	// Copies that share their rows have no gradients of their own.
+	share := opt == nil || len(opt.Activations) == 0
+	p := newTreePass(m, b, newLayout(b, share, false), res.Grads)
 	defer p.free()
-	p.enter(b)
 	if err := p.run(ctx, b.From, m.NumHiddenLayers, opt != nil); err != nil {
 		return nil, err
 	}
@@ -64,7 +54,7 @@ func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*R
 	}
 	err := p.backward(ctx, dx, *opt, func(l int, dx []float32) {
 		if slices.Contains(opt.Activations, l) {
-			res.setActivation(l, dx)
+			res.setActivation(l, p.layout.own(b, dx, m.HiddenSize))
 		}
 	})
 	if err != nil {
@@ -73,12 +63,12 @@ func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*R
 	return res, nil
 }
 
-// setActivation keeps a copy of the gradient of layer l's input.
+// setActivation keeps the gradient of layer l's input.
 func (r *Result) setActivation(l int, dx []float32) {
 	if r.Activations == nil {
 		r.Activations = map[int][]float32{}
 	}
-	r.Activations[l] = append([]float32(nil), dx...)
+	r.Activations[l] = dx
 }
 
 // logitsAtOnce bounds the logits held at a time: 64 MiB.
@@ -95,7 +85,7 @@ func (p *pass) labels(b Batch, res *Result, dx []float32) {
 	for i, s := range b.Sequences {
 		res.NLL[i], res.Argmax[i] = make([]float32, len(s.Labels)), make([]int32, len(s.Labels))
 		for j, l := range s.Labels {
-			todo = append(todo, at{i, j, p.segs[i].at + l.Pos})
+			todo = append(todo, at{i, j, p.layout.row(i, l.Pos)})
 		}
 	}
 	chunk := min(len(todo), max(1, logitsAtOnce/V))
