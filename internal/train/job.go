@@ -20,6 +20,7 @@ import (
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/kernel"
+	"github.com/code2lora/code2lora/internal/memory"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/safetensors"
 	"github.com/code2lora/code2lora/internal/score"
@@ -143,6 +144,10 @@ func NewJob(ctx context.Context, c *Config, d Deps) (*Job, error) {
 		hypernet.Setup{Dims: d.Model.Config.Dims(), Inputs: hypernet.InputsOf(data.Train[0].Representation)})
 	if err != nil {
 		return nil, fmt.Errorf("configuration: head: %w", err)
+	}
+	if err := memory.Need("the hypernetwork with its gradients and moments", 16*int64(hypernet.NumParameters(head)),
+		"choose a smaller head in the configuration, or close other programs"); err != nil {
+		return nil, err
 	}
 	if err := head.Fit(Representations(data.Train)); err != nil {
 		return nil, fmt.Errorf("head: %w", err)

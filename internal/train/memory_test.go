@@ -18,6 +18,10 @@ func TestJobShortage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv(memory.Variable, "1kB")
+	if _, err := NewJob(context.Background(), c, d); err == nil || !strings.Contains(err.Error(), "the hypernetwork with its gradients") {
+		t.Errorf("1 kB: got error %v, want one about the hypernetwork", err)
+	}
 	t.Setenv(memory.Variable, "50MiB")
 	err = j.Do(context.Background(), func(Progress) { t.Error("a step was taken") })
 	var s *memory.Shortage
