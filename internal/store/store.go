@@ -27,6 +27,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/adrg/xdg"
@@ -133,6 +134,28 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 
 // tempInfix is in the name of every temporary file of [ReplaceFile].
 const tempInfix = ".tmp-"
+
+// RemoveTemps removes what writers of files in dir (not below) have left behind
+// when they were killed. The caller sees to it that none is at work, as by
+// holding a lock.
+func RemoveTemps(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || e.Name()[0] != '.' || !strings.Contains(e.Name(), tempInfix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
 
 // createTemp makes a new file beside path, with the permissions that a new
 // file at path would get (os.CreateTemp would make it private).

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -245,6 +246,36 @@ func TestKilledWriter(t *testing.T) {
 	}
 	if got, err := os.ReadFile(path); string(got) != "old" {
 		t.Errorf("got %q, %v, want the old file", got, err)
+	}
+}
+
+func TestRemoveTemps(t *testing.T) {
+	dir := t.TempDir()
+	keep := []string{"a.bin", ".hidden", "b.tmp-1", filepath.Join("sub", ".a.tmp-1")}
+	gone := []string{".a.bin.tmp-1x", ".a.bin.tmp-2"}
+	for _, name := range append(slices.Clone(keep), gone...) {
+		if err := WriteFile(filepath.Join(dir, name), func(io.Writer) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".d.tmp-1"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := RemoveTemps(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(keep, ".d.tmp-1") {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("%s: %v, want it kept", name, err)
+		}
+	}
+	for _, name := range gone {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: got error %v, want it gone", name, err)
+		}
+	}
+	if err := RemoveTemps(filepath.Join(dir, "none")); err != nil {
+		t.Errorf("no such folder: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/store"
 )
 
 // Names of the files in a run's folder; see the package comment.
@@ -29,6 +30,11 @@ func (r *Run) Do(ctx context.Context, dir, metricsPath string, best func(Progres
 	if err := r.start(); err != nil {
 		return err
 	}
+	unlock, err := lockRun(dir, filepath.Dir(metricsPath))
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	state := filepath.Join(dir, stateFile)
 	if err := r.load(state); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("resuming %s: %w", dir, err)
@@ -66,6 +72,29 @@ func (r *Run) Do(ctx context.Context, dir, metricsPath string, best func(Progres
 		}
 	}
 	return nil
+}
+
+// ErrRunning is returned when another process trains the same run.
+var ErrRunning = errors.New("another process is training this run")
+
+// lockRun keeps other processes from training the run that has its state in
+// the folder dir, and removes from both folders the unfinished files of earlier
+// ones that were killed.
+func lockRun(dir, results string) (unlock func(), err error) {
+	unlock, ok, err := store.TryLock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", dir, ErrRunning)
+	}
+	for _, d := range []string{dir, results} {
+		if err := store.RemoveTemps(d); err != nil {
+			unlock()
+			return nil, err
+		}
+	}
+	return unlock, nil
 }
 
 // validate audits the head and keeps account of the best.

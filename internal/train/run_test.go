@@ -369,3 +369,27 @@ func TestRunErrors(t *testing.T) {
 		t.Errorf("got %v, want %v", err, full)
 	}
 }
+
+// TestOneProcess checks that a run is trained by one process at a time, and
+// that the next one clears away what a killed one left.
+func TestOneProcess(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := lockRun(dir, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := do(context.Background(), newRun(t, options()), dir, nil); !errors.Is(err, ErrRunning) {
+		t.Errorf("a second process: got error %v, want %v", err, ErrRunning)
+	}
+	if _, err := os.Stat(filepath.Join(dir, metricsFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a second process: got error %v for its metrics, want that there are none", err)
+	}
+	unlock()
+	left := write(t, filepath.Join(dir, "."+stateFile+".tmp-1a2b"), "half")
+	if err := do(context.Background(), newRun(t, options()), dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("unfinished file of a killed process: got error %v, want that it is gone", err)
+	}
+}
