@@ -72,6 +72,9 @@
 //
 // curves draws the metrics of a run.
 //
+// bench measures how fast all of this is on a machine, and how far from what
+// the machine can do.
+//
 // # What they stand on
 //
 // nn has the layers of a decoder block with Forward and Backward, on float32

@@ -47,7 +47,7 @@ func exitCode(err error) int {
 		return exitFailure
 	case is(errUsage, gitrepo.ErrFilter, memory.ErrSize):
 		return exitUsage
-	case is(adapter.ErrBaseModel, catalog.ErrUnknown, catalog.ErrOffline, errNoCheckpoint):
+	case is(adapter.ErrBaseModel, catalog.ErrUnknown, catalog.ErrOffline, errNoCheckpoint, errNoModels):
 		return exitBase
 	case is(dataset.ErrTestRepository):
 		return exitSplit
@@ -76,6 +76,8 @@ func hint(err error) string {
 		return `"code2lora inspect" shows which base an adapter was made for; give it with --base`
 	case errors.Is(err, catalog.ErrUnknown):
 		return `"code2lora models" lists the base models`
+	case errors.Is(err, errNoModels):
+		return `"code2lora pull NAME" gets one; --base also takes a GGUF file`
 	case errors.Is(err, adapt.ErrNoSource):
 		return "the checkpoint reads Python sources outside of tests"
 	case errors.Is(err, gitrepo.ErrEmpty):

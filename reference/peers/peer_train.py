@@ -1,6 +1,6 @@
 """Times one training step of the kind that code2lora runs, in PyTorch.
 
-    python train_step.py MODEL.gguf [--dtype float32|bfloat16] [--steps N] [--threads N]
+    python peer_train.py MODEL.gguf [--dtype float32|bfloat16] [--steps N] [--threads N]
 
 A step is forward and backward through the frozen model for a batch of 4 x 256
 tokens with a LoRA of rank 16 on the seven projections of every layer; logits
@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--labels", type=int, default=16)

@@ -1,0 +1,137 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/kernel"
+)
+
+const (
+	gemmRows   = 1024                  // tokens of a training step or an evaluation batch
+	gemmTime   = 20 * time.Millisecond // a run repeats a product for at least this long
+	roofRounds = 5
+	// readFloats is what bandwidth reads: 256 MiB, far more than caches hold.
+	readFloats = 64 << 20
+	readChunk  = 1 << 18 // floats that a thread reads at a time
+)
+
+// roofs measures what the machine can do: how fast it reads memory, and the
+// best product of each precision.
+func (r *runner) roofs(ctx context.Context) error {
+	r.progress("memory bandwidth")
+	buf := make([]float32, readFloats)
+	for i := range buf {
+		buf[i] = 1 // pages that were never written are all the same one
+	}
+	partial := make([]float32, readFloats/readChunk)
+	read := timed(func(context.Context) error {
+		kernel.Parallel(len(partial), func(i int) { partial[i] = kernel.Sum(buf[i*readChunk:][:readChunk]) })
+		return nil
+	})
+	seconds, err := turns(ctx, roofRounds, read)
+	if err != nil {
+		return err
+	}
+	r.report.Bandwidth = sample(rates(4*readFloats/1e9, seconds[0]))
+	r.progress("best products")
+	return r.gemm(ctx, "", roofShape, max(r.Rounds, roofRounds))
+}
+
+// roofShape is the product that all machines are compared by.
+var roofShape = adapter.Shape{In: 896, Out: 4864}
+
+// product is x (1024, in) · Wᵀ in one precision.
+type product struct {
+	precision kernel.Precision
+	flop      float64 // of one run
+	run       run
+}
+
+// products returns the product of a shape in each precision, on random numbers.
+func (r *runner) products(s adapter.Shape) []product {
+	rng := rand.New(rand.NewPCG(1, 2))
+	x, y := normal(rng, gemmRows*s.In), make([]float32, gemmRows*s.Out)
+	var ps []product
+	for _, p := range r.Precisions {
+		w := randomFrozen(rng, s, p)
+		if w == nil {
+			continue
+		}
+		_ = kernel.SetPrecision(p) // can't fail: see Precisions
+		began := time.Now()
+		w.Forward(y, x, gemmRows) // packs
+		w.Forward(y, x, gemmRows)
+		times := 1 + int(gemmTime/max(1, time.Since(began)))
+		ps = append(ps, product{p, float64(times) * 2 * gemmRows * float64(s.In) * float64(s.Out),
+			func(context.Context) (time.Duration, error) {
+				_ = kernel.SetPrecision(p)
+				began := time.Now()
+				for range times {
+					w.Forward(y, x, gemmRows)
+				}
+				return time.Since(began), nil
+			}})
+	}
+	return ps
+}
+
+// randomFrozen returns a random matrix whose products have precision p, or nil
+// if p depends on how weights are stored.
+func randomFrozen(rng *rand.Rand, s adapter.Shape, p kernel.Precision) *kernel.Frozen {
+	if p != kernel.Float32 && p != kernel.BFloat16 {
+		return nil
+	}
+	return kernel.NewFrozen(normal(rng, s.Out*s.In), s.Out, s.In)
+}
+
+// gemms measures products on the shapes of a model's linear layers.
+func (r *runner) gemms(ctx context.Context, n *network) error {
+	var seen []adapter.Shape
+	for _, s := range n.config.Dims().Modules {
+		if slices.Contains(seen, s) {
+			continue
+		}
+		seen = append(seen, s)
+		r.progress("%s: product %d × %d × %d", n.name, gemmRows, s.In, s.Out)
+		if err := r.gemm(ctx, n.name, s, r.Rounds); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gemm measures the products of a shape.
+func (r *runner) gemm(ctx context.Context, name string, s adapter.Shape, rounds int) error {
+	ps := r.products(s)
+	var runs []run
+	for _, p := range ps {
+		runs = append(runs, p.run)
+	}
+	seconds, err := turns(ctx, rounds, runs...)
+	if err != nil {
+		return err
+	}
+	for i, p := range ps {
+		f := Figure{Work: Gemm, Variant: fmt.Sprintf("%dx%dx%d", gemmRows, s.In, s.Out), Model: name,
+			Precision: p.precision.String(), Unit: "GFLOP/s", Sample: sample(rates(p.flop/1e9, seconds[i]))}
+		r.report.Peak[f.Precision] = max(r.report.Peak[f.Precision], f.Max)
+		if slices.Contains(r.Works, Gemm) {
+			r.add(f, nil)
+		}
+	}
+	return nil
+}
+
+// normal returns n normally distributed numbers.
+func normal(rng *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	return x
+}
