@@ -121,7 +121,7 @@ func (r *runner) prefill(ctx context.Context, s *subject) error {
 		return err
 	}
 	r.add(s.figure(Prefill, fmt.Sprintf("%d tokens", prefillTokens), prefillTokens, seconds[0]),
-		s.cost(s.precision, pass{rows: prefillTokens, context: prefillTokens / 2, logits: 1. / prefillTokens}))
+		s.cost(s.precision, pass{rows: prefillTokens, context: prefillTokens / 2, logits: 1}))
 	return nil
 }
 
@@ -171,7 +171,7 @@ func (r *runner) adapters(ctx context.Context, s *subject) error {
 		return err
 	}
 	for i, v := range variants {
-		w := pass{rows: parallel, context: promptTokens + adapterTokens/2, logits: 1, decoding: true, adapters: float64(len(v.use))}
+		w := pass{rows: parallel, context: promptTokens + adapterTokens/2, logits: parallel, decoding: true, adapters: float64(len(v.use))}
 		if len(v.use) > 0 {
 			w.rank = loraRank
 		}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -8,13 +9,14 @@ import (
 	"time"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/gguf"
 	"github.com/code2lora/code2lora/internal/kernel"
 )
 
 const (
 	gemmRows   = 1024                  // tokens of a training step or an evaluation batch
 	gemmTime   = 20 * time.Millisecond // a run repeats a product for at least this long
-	roofRounds = 5
+	roofRounds = 3
 	// readFloats is what bandwidth reads: 256 MiB, far more than caches hold.
 	readFloats = 64 << 20
 	readChunk  = 1 << 18 // floats that a thread reads at a time
@@ -39,7 +41,7 @@ func (r *runner) roofs(ctx context.Context) error {
 	}
 	r.report.Bandwidth = sample(rates(4*readFloats/1e9, seconds[0]))
 	r.progress("best products")
-	return r.gemm(ctx, "", roofShape, max(r.Rounds, roofRounds))
+	return r.gemm(ctx, "", roofShape, kernel.Q4_0, max(r.Rounds, roofRounds))
 }
 
 // roofShape is the product that all machines are compared by.
@@ -52,15 +54,20 @@ type product struct {
 	run       run
 }
 
-// products returns the product of a shape in each precision, on random numbers.
-func (r *runner) products(s adapter.Shape) []product {
+// products returns the product of a shape in each precision, on random numbers;
+// for those precisions that depend on it, with weights stored in a format. Where
+// there is none for such a precision, so is no product.
+func (r *runner) products(s adapter.Shape, format kernel.BlockFormat) []product {
 	rng := rand.New(rand.NewPCG(1, 2))
 	x, y := normal(rng, gemmRows*s.In), make([]float32, gemmRows*s.Out)
+	random := normal(rng, s.Out*s.In)
 	var ps []product
 	for _, p := range r.Precisions {
-		w := randomFrozen(rng, s, p)
-		if w == nil {
-			continue
+		w := kernel.NewFrozen(random, s.Out, s.In)
+		if p == kernel.Int8 {
+			if w = stored(s, format); w == nil {
+				continue
+			}
 		}
 		_ = kernel.SetPrecision(p) // can't fail: see Precisions
 		began := time.Now()
@@ -80,25 +87,33 @@ func (r *runner) products(s adapter.Shape) []product {
 	return ps
 }
 
-// randomFrozen returns a random matrix whose products have precision p, or nil
-// if p depends on how weights are stored.
-func randomFrozen(rng *rand.Rand, s adapter.Shape, p kernel.Precision) *kernel.Frozen {
-	if p != kernel.Float32 && p != kernel.BFloat16 {
-		return nil
+// stored returns a matrix in a format, or nil if there is no such matrix. All
+// of its bytes are the same, since speed doesn't depend on them as long as the
+// scales among them are ordinary numbers: 0x2c2c is 0.065.
+func stored(s adapter.Shape, format kernel.BlockFormat) *kernel.Frozen {
+	t, err := gguf.ParseType(format.String())
+	if err != nil {
+		return nil // weights that are not quantised
 	}
-	return kernel.NewFrozen(normal(rng, s.Out*s.In), s.Out, s.In)
+	size, err := t.RowSize(s.In)
+	if err != nil {
+		return nil // no whole number of blocks
+	}
+	row := bytes.Repeat([]byte{0x2c}, size)
+	return kernel.NewFrozenFrom(s.Out, s.In, kernel.Source{Stored: func(int) []byte { return row }, Format: format})
 }
 
 // gemms measures products on the shapes of a model's linear layers.
 func (r *runner) gemms(ctx context.Context, n *network) error {
-	var seen []adapter.Shape
-	for _, s := range n.config.Dims().Modules {
-		if slices.Contains(seen, s) {
+	seen := map[adapter.Shape]bool{}
+	for _, m := range n.blocks {
+		s := adapter.Shape{In: m.In(), Out: m.Out()}
+		if seen[s] {
 			continue
 		}
-		seen = append(seen, s)
+		seen[s] = true
 		r.progress("%s: product %d × %d × %d", n.name, gemmRows, s.In, s.Out)
-		if err := r.gemm(ctx, n.name, s, r.Rounds); err != nil {
+		if err := r.gemm(ctx, n.name, s, m.format, r.Rounds); err != nil {
 			return err
 		}
 	}
@@ -106,8 +121,8 @@ func (r *runner) gemms(ctx context.Context, n *network) error {
 }
 
 // gemm measures the products of a shape.
-func (r *runner) gemm(ctx context.Context, name string, s adapter.Shape, rounds int) error {
-	ps := r.products(s)
+func (r *runner) gemm(ctx context.Context, name string, s adapter.Shape, format kernel.BlockFormat, rounds int) error {
+	ps := r.products(s, format)
 	var runs []run
 	for _, p := range ps {
 		runs = append(runs, p.run)

@@ -14,12 +14,18 @@ import (
 type network struct {
 	name, path   string
 	config       model.Config
-	block, head  float64 // weights in the linear layers of all blocks, and in the output matrix
-	fileBlock    float64 // bytes of the same in the file
-	fileHead     float64
+	blocks       []matrix // linear layers of all blocks
+	output       matrix
+	block, head  float64 // weights in blocks, and in output
 	sumInOut     float64 // Σ (in + out) over all linear layers: a LoRA has r times as many numbers
 	attentionDim float64 // H·hd·L
 	kvDim        float64 // 2·Hkv·hd·L: numbers that the cache keeps of a token
+}
+
+// matrix is a frozen matrix without its weights, and how they are stored.
+type matrix struct {
+	*kernel.Frozen
+	format kernel.BlockFormat // 0: not quantised
 }
 
 // subject is a model that is measured.
@@ -46,13 +52,24 @@ func openNetwork(m Model) (*network, error) {
 		n.block += float64(s.In) * float64(s.Out) * float64(c.NumHiddenLayers)
 		n.sumInOut += float64(s.In+s.Out) * float64(c.NumHiddenLayers)
 	}
+	tied := matrix{}
 	for _, t := range f.Tensors() {
-		switch {
-		case strings.HasPrefix(t.Name, "blk.") && len(t.Dims) == 2:
-			n.fileBlock += float64(t.Size)
-		case t.Name == "token_embd.weight" && n.fileHead == 0, t.Name == "output.weight":
-			n.fileHead = float64(t.Size)
+		if len(t.Dims) != 2 {
+			continue
 		}
+		format, _ := kernel.ParseBlockFormat(t.Type.String())
+		m := matrix{kernel.NewFrozenFrom(int(t.Dims[1]), int(t.Dims[0]), kernel.Source{Format: format}), format}
+		switch {
+		case strings.HasPrefix(t.Name, "blk."):
+			n.blocks = append(n.blocks, m)
+		case t.Name == "output.weight":
+			n.output = m
+		case t.Name == "token_embd.weight":
+			tied = m
+		}
+	}
+	if n.output.Frozen == nil {
+		n.output = tied // ReadConfig has found it
 	}
 	n.attentionDim = float64(c.NumAttentionHeads * c.HeadDim * c.NumHiddenLayers)
 	n.kvDim = 2 * float64(c.NumKeyValueHeads*c.HeadDim*c.NumHiddenLayers)
@@ -86,28 +103,23 @@ func (c *cost) roofline(speed, bandwidth, peak float64) *Roofline {
 	return r
 }
 
-// pairRows is the number of rows from which kernel.BFloat16 multiplies in
-// bfloat16.
-const pairRows = 8
-
-// weights returns the bytes of all weights of the blocks, and of the output
-// matrix, as a product of some rows reads them.
-func (n *network) weights(p kernel.Precision, rows int) (block, head float64) {
-	switch {
-	case p == kernel.Float32 || p == kernel.BFloat16 && rows < pairRows:
-		return 4 * n.block, 4 * n.head
-	case p == kernel.BFloat16:
-		return 2 * n.block, 2 * n.head
-	default: // as in the file
-		return n.fileBlock, n.fileHead
+// weights returns the bytes of all weights that a pass of some rows reads, of
+// which some have logits.
+func (n *network) weights(p kernel.Precision, rows, logits int, backward bool) (bytes float64) {
+	for _, m := range n.blocks {
+		bytes += float64(m.PackingBytes(p, rows, backward))
 	}
+	if logits > 0 {
+		bytes += float64(n.output.PackingBytes(p, logits, backward))
+	}
+	return bytes
 }
 
 // pass describes a pass over the weights.
 type pass struct {
 	rows     int     // tokens
 	context  float64 // tokens that one attends to, on average
-	logits   float64 // share of the tokens with logits
+	logits   int     // tokens with logits
 	rank     float64 // of the adapters; 0: none
 	adapters float64 // number of different ones
 	decoding bool    // keys and values come from memory
@@ -116,19 +128,16 @@ type pass struct {
 
 // cost returns what a token of a pass needs:
 //
-//	operations, forward:  2·block + 4·H·hd·L·context + 2·V·D·logits + 2·r·Σ(in+out)
+//	operations, forward:  2·block + 4·H·hd·L·context + 2·V·D·logits/rows + 2·r·Σ(in+out)
 //	backward:             the same for frozen matrices; twice for attention and LoRA
-//	bytes:                weights (twice with backward) and adapters by rows, keys and values
+//	bytes:                packed weights and adapters by rows (again for backward), keys and values
 func (n *network) cost(p kernel.Precision, w pass) *cost {
-	block, head := n.weights(p, w.rows)
-	frozen, attention := 2*n.block+2*n.head*w.logits, 4*n.attentionDim*w.context
-	lora := 2 * w.rank * n.sumInOut
-	c := &cost{
-		bytes: (block + head + 4*w.adapters*w.rank*n.sumInOut) / float64(w.rows),
-		flop:  frozen + attention + lora,
-	}
+	rows := float64(w.rows)
+	frozen, attention := 2*n.block+2*n.head*float64(w.logits)/rows, 4*n.attentionDim*w.context
+	lora, loraBytes := 2*w.rank*n.sumInOut, 4*w.adapters*w.rank*n.sumInOut
+	c := &cost{bytes: (n.weights(p, w.rows, w.logits, false) + loraBytes) / rows, flop: frozen + attention + lora}
 	if w.backward {
-		c.bytes *= 2
+		c.bytes += (n.weights(p, w.rows, w.logits, true) + loraBytes) / rows
 		c.flop += frozen + 2*attention + 2*lora
 	}
 	if w.decoding {

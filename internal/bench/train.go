@@ -69,7 +69,7 @@ func tasksVariant(tokens, distinct int) string {
 
 // taskPass is the pass that the distinct tokens of a task batch need.
 func taskPass(distinct int) pass {
-	return pass{rows: distinct, context: tasksOf * taskTokens / 2, logits: float64(taskFiles*tasksOf*taskLabels) / float64(distinct),
+	return pass{rows: distinct, context: tasksOf * taskTokens / 2, logits: taskFiles * tasksOf * taskLabels,
 		rank: loraRank, adapters: 1}
 }
 
@@ -93,7 +93,7 @@ func (r *runner) train(ctx context.Context, s *subject) error {
 	}
 	const rows = batchSequences * batchTokens
 	r.add(s.figure(Train, fmt.Sprintf("%dx%d tokens, %d labels each, LoRA rank %d", batchSequences, batchTokens, batchLabels, loraRank), rows, seconds[0]),
-		s.cost(s.precision, pass{rows: rows, context: batchTokens / 2, logits: float64(batchLabels) / batchTokens,
+		s.cost(s.precision, pass{rows: rows, context: batchTokens / 2, logits: batchSequences * batchLabels,
 			rank: loraRank, adapters: 1, backward: true}))
 	w := taskPass(distinct)
 	w.backward = true
