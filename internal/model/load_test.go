@@ -30,6 +30,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"a billion layers", set(gguf.Uint32KV("llama.block_count", 1e9)), `"llama.block_count" is 1000000000`},
 		{"more layers", set(gguf.Uint32KV("llama.block_count", 1000)), `"blk.3.attn_norm.weight" is missing`},
 		{"context", set(gguf.Uint32KV("llama.context_length", 1<<30)), `"llama.context_length"`},
+		{"context, as large as can be", set(gguf.KV{Key: "llama.context_length", Type: gguf.Uint64, Raw: []byte{7: 0x80}}), `"llama.context_length" is 9223372036854775808`},
 		{"no heads", set(gguf.Uint32KV("llama.attention.head_count", 0)), "num_attention_heads 0"},
 		{"uneven heads", set(gguf.Uint32KV("llama.attention.head_count_kv", 3)), "no multiple"},
 		{"odd heads", set(gguf.Uint32KV("llama.attention.key_length", 15)), "head_dim 15 is odd"},
@@ -126,6 +127,33 @@ func parse(t *testing.T, change func(*contents)) *gguf.File {
 	}
 	t.Cleanup(func() { f.Close() })
 	return f
+}
+
+// TestContextIsBounded loads a file that claims the longest context that is
+// accepted: no table of that length is made, and longer sequences are refused.
+func TestContextIsBounded(t *testing.T) {
+	f := parse(t, func(c *contents) { c.kvs["llama.context_length"] = gguf.Uint32KV("llama.context_length", maxPositions) })
+	var m *Model
+	got := allocated(func() {
+		var err error
+		if m, _, err = fromGGUF(f); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if m.MaxContext() != maxTabulated {
+		t.Errorf("context of %d tokens, want %d", m.MaxContext(), maxTabulated)
+	}
+	if want := int64(maxPositions * m.HeadDim * 4); got > want/4 {
+		t.Errorf("allocated %d bytes; a table of the whole context would take %d", got, want)
+	}
+	c, err := m.NewCache(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.Extend(context.Background(), []Extension{{Cache: c, Tokens: make([]int32, maxTabulated+1)}})
+	if err == nil || !strings.Contains(err.Error(), "sequence of 32769 tokens: the model's context is 32768") {
+		t.Errorf("got error %v, want one with both lengths", err)
+	}
 }
 
 func TestLoadMissing(t *testing.T) {
