@@ -52,7 +52,7 @@ func (m *Model) needWeights() error {
 	bytes := m.packingBytes(now, manyRows, manyRows, false)
 	remedy := "close other programs, or take a smaller base"
 	if now != kernel.Int8 && m.packingBytes(kernel.Int8, manyRows, manyRows, false) < bytes {
-		remedy = "use precision int8, " + remedy
+		remedy = "set CODE2LORA_PRECISION=int8, " + remedy
 	}
 	angles := int64(min(m.MaxPositionEmbeddings, maxTabulated)) * int64(m.HeadDim) * 4
 	return memory.Need("loading the weights", bytes+angles, remedy)
@@ -62,20 +62,28 @@ func (m *Model) needWeights() error {
 // the given number of tokens, counted from an empty [Cache], of which at most
 // prompt tokens are added at a time with adapters of the given rank.
 func (m *Model) NeedContext(tokens, prompt, rank int) error {
-	return memory.Need(fmt.Sprintf("a context of %d tokens", tokens), m.contextBytes(tokens, prompt, rank),
-		"shorten the prompt, generate fewer tokens, or close other programs")
+	context, packings := m.contextBytes(tokens, prompt, rank)
+	what := fmt.Sprintf("a context of %d tokens", tokens)
+	remedy := "shorten the prompt, generate fewer tokens, or close other programs"
+	if packings > context {
+		what += fmt.Sprintf(", and decoding in float32 besides %v,", kernel.CurrentPrecision())
+		remedy = "set CODE2LORA_PRECISION to float32 or int8, or close other programs"
+	}
+	return memory.Need(what, context+packings, remedy)
 }
 
-func (m *Model) contextBytes(tokens, prompt, rank int) int64 {
-	cache := 2 * int64(m.NumHiddenLayers) * int64(m.NumKeyValueHeads) * int64(m.HeadDim) * 4 * int64(tokens)
-	cache += cache / 4 // slices grow in steps of up to a quarter
-	// A prompt and the single tokens after it may need different packings.
+// contextBytes returns the memory for a context, and that for packings that its
+// passes will make: a prompt and the single tokens after it may need different
+// ones.
+func (m *Model) contextBytes(tokens, prompt, rank int) (context, packings int64) {
+	context = 2 * int64(m.NumHiddenLayers) * int64(m.NumKeyValueHeads) * int64(m.HeadDim) * 4 * int64(tokens)
+	context += context / 4 // slices grow in steps of up to a quarter
 	p := kernel.CurrentPrecision()
-	packings := m.packingBytes(p, 1, 1, false)
+	packings = m.packingBytes(p, 1, 1, false)
 	if p == kernel.BFloat16 {
-		packings += m.packingBytes(p, prompt, 1, false)
+		packings += m.packingBytes(p, manyRows, 1, false)
 	}
-	return cache + packings + m.passBytes(prompt, 1, rank, false)
+	return context + m.passBytes(prompt, 1, rank, false), packings
 }
 
 // GradientBytes returns how much memory [Model.Gradient] takes beyond the

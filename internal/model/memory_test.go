@@ -72,7 +72,8 @@ func TestGradientBytes(t *testing.T) {
 func TestContextBytes(t *testing.T) {
 	m := wide(t, "qwen2")
 	const prompt, more = 1500, 100
-	want := m.contextBytes(prompt+more, prompt, 0)
+	held, packings := m.contextBytes(prompt+more, prompt, 0)
+	want := held + packings
 	c, err := m.NewCache(nil)
 	if err != nil {
 		t.Fatal(err)
