@@ -186,6 +186,15 @@ func (f *File) Data(t TensorInfo) []byte {
 	return f.data[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
 }
 
+// Release tells the system that the bytes of a tensor won't be needed for a
+// while, so that they no longer count as memory of this process. They can still
+// be read.
+func (f *File) Release(t TensorInfo) {
+	if data := f.Data(t); len(data) > 0 {
+		release(data)
+	}
+}
+
 // alignUp rounds n up to a multiple of a, a power of two.
 func alignUp(n, a uint64) uint64 { return (n + a - 1) &^ (a - 1) }
 

@@ -5,6 +5,7 @@ package gguf
 import (
 	"fmt"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,4 +17,13 @@ func mapFile(f *os.File, size int) (data []byte, unmap func() error, err error) 
 		return nil, nil, fmt.Errorf("mapping %d bytes: %w", size, err)
 	}
 	return data, func() error { return unix.Munmap(data) }, nil
+}
+
+// release gives up the whole pages of a part of a mapping.
+func release(data []byte) {
+	page := uintptr(os.Getpagesize())
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(data))) % page)
+	if whole := (len(data) - skip) / int(page) * int(page); whole > 0 {
+		_ = unix.Madvise(data[skip:skip+whole], unix.MADV_DONTNEED)
+	}
 }

@@ -125,6 +125,7 @@ func pairOps(T int) *ops {
 
 // packForwardPairs makes the packing of Wᵀ (in, out).
 func (f *Frozen) packForwardPairs() []float32 {
+	defer f.done()
 	ps := ceilDiv(f.in, 2) * panelWidth
 	data := aligned(ceilDiv(f.out, panelWidth) * ps)
 	Parallel(ceilDiv(f.out, panelWidth), func(q int) {
@@ -145,6 +146,7 @@ func (f *Frozen) packForwardPairs() []float32 {
 
 // packBackwardPairs makes the packing of W (out, in).
 func (f *Frozen) packBackwardPairs() []float32 {
+	defer f.done()
 	ps := ceilDiv(f.out, 2) * panelWidth
 	data := aligned(ceilDiv(f.in, panelWidth) * ps)
 	Parallel(ceilDiv(f.out, panelWidth), func(q int) {

@@ -15,8 +15,7 @@ func (f *Frozen) PackingBytes(p Precision, T int, backward bool) int64 {
 	case f.out == 0 || f.in == 0 || quantised && f.quant.made.Load() || paired && pairs.made.Load():
 		return 0
 	case quantised:
-		_, size := blockTraits[f.source.Format].panelSize(in)
-		return panels * int64(size)
+		return panels * int64(blockTraits[f.source.Format].panelSize(in))
 	case paired:
 		return panels * int64(ceilDiv(in, 2)) * panelWidth * 4
 	case full.made.Load():

@@ -37,6 +37,9 @@ type Source struct {
 	// Stored nil, if the weights are not quantised.
 	Stored func(i int) []byte
 	Format BlockFormat
+	// Done, if not nil, is called when a packing has read all rows: what they
+	// were read from may leave memory until the next.
+	Done func()
 }
 
 // packing is made when it is first needed.
@@ -99,12 +102,21 @@ func (f *Frozen) Prepare() {
 // quantised reports whether Forward runs on codes.
 func (f *Frozen) quantised() bool { return f.source.Format != 0 && CurrentPrecision() == Int8 }
 
+// done ends a packing.
+func (f *Frozen) done() {
+	if f.source.Done != nil {
+		f.source.Done()
+	}
+}
+
 func (f *Frozen) packQuant() *quantPanels {
+	defer f.done()
 	return packQuant(f.source.Format, f.out, f.in, f.source.Stored)
 }
 
 // packForward makes the packing of Wᵀ (in, out).
 func (f *Frozen) packForward() []float32 {
+	defer f.done()
 	data := aligned(ceilDiv(f.out, panelWidth) * f.in * panelWidth)
 	Parallel(ceilDiv(f.out, panelWidth), func(q int) {
 		buf, n := f.rows(q)
@@ -126,6 +138,7 @@ func (f *Frozen) rows(q int) (buf *[]float32, n int) {
 
 // packBackward makes the packing of W (out, in).
 func (f *Frozen) packBackward() []float32 {
+	defer f.done()
 	data := aligned(ceilDiv(f.in, panelWidth) * f.out * panelWidth)
 	Parallel(ceilDiv(f.out, panelWidth), func(q int) {
 		buf, n := f.rows(q)

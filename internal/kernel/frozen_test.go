@@ -207,7 +207,8 @@ func TestFrozenFrom(t *testing.T) {
 	defer keep()()
 	precision.Store(int32(Float32))
 	var reads [37]atomic.Int32
-	f := NewFrozenFrom(37, 5, Source{Row: func(dst []float32, i int) {
+	done := 0
+	f := NewFrozenFrom(37, 5, Source{Done: func() { done++ }, Row: func(dst []float32, i int) {
 		if len(dst) != 5 || cap(dst) != 5 {
 			t.Errorf("row(%d) with %d elements of %d, want 5", i, len(dst), cap(dst))
 		}
@@ -224,6 +225,9 @@ func TestFrozenFrom(t *testing.T) {
 	}
 	f.Prepare()
 	f.Forward(make([]float32, 37), make([]float32, 5), 1)
+	if done != 1 {
+		t.Errorf("%d packings were done, want 1", done)
+	}
 	for i := range reads {
 		if n := reads[i].Load(); n != 1 {
 			t.Errorf("row %d was read %d times for one packing", i, n)

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"runtime"
 	"sync"
 	"unsafe"
 )
@@ -15,7 +16,8 @@ import (
 //	scale·d·Σ code·q + offset·d·Σ q
 //
 // whose first sum is exact in integers. Blocks follow each other in order,
-// each with one rounding for the product with scale and two fused additions.
+// each with one rounding for the product with scale and two fused additions;
+// after some 2048 columns the sum so far is added to y.
 
 // record is the layout of x for a group of R rows: for each block of 32
 // columns, 8·R words of 4 int8 (word g·R+r: columns 4g .. 4g+3 of row r), then
@@ -74,26 +76,42 @@ func (o *ops) quantProduct(y, x []float32, p *quantPanels, T, out, in int, add b
 	blockGroups := max(1, min(groups, perRow/max(1, small)))
 	panelStep := q.panelStep(panelCount, T, in)
 	rowBlocks := ceilDiv(groups, blockGroups)
+	step := quantStep(in)
+	t := p.trait()
 	Parallel(rowBlocks*ceilDiv(panelCount, panelStep), func(i int) {
 		lo := i % rowBlocks * blockGroups
+		hi := min(groups, lo+blockGroups)
 		first := i / rowBlocks * panelStep
-		scales := packBuffer(in / p.trait().blockColumns() * 2 * panelWidth)
+		scales := packBuffer(step / t.blockColumns() * 2 * panelWidth)
 		defer packBuffers.Put(scales)
 		for n := first; n < min(panelCount, first+panelStep); n++ {
 			panel := p.data[n*p.size:][:p.size]
-			q.scales(*scales, panel[p.scales:], p.trait(), in)
-			for g := lo; g < min(groups, lo+blockGroups); g++ {
-				rows := start(g+1) - start(g)
-				c := y[start(g)*out+n*panelWidth:]
-				if (n+1)*panelWidth <= out {
-					q.micro(c, out, panel, *scales, records(g), rows, blocks, p.trait(), add)
-				} else {
-					q.edge(c, out, panel, *scales, records(g), rows, blocks, p.trait(), out-n*panelWidth, add)
+			width := min(panelWidth, out-n*panelWidth)
+			for k := 0; k < in; k += step {
+				columns := min(step, in-k)
+				scalesAt, codesAt := t.part(k, columns)
+				q.scales(*scales, panel[scalesAt:], t, columns)
+				codes := panel[codesAt:]
+				for g := lo; g < hi; g++ {
+					rows := start(g+1) - start(g)
+					c := y[start(g)*out+n*panelWidth:]
+					x := records(g)[k/quantBlock*recordWords*rows:]
+					if width == panelWidth {
+						q.micro(c, out, codes, *scales, x, rows, columns/quantBlock, t, add || k > 0)
+					} else {
+						q.edge(c, out, codes, *scales, x, rows, columns/quantBlock, t, width, add || k > 0)
+					}
 				}
 			}
 		}
 	})
+	runtime.KeepAlive(p) // whose memory is freed with it
 }
+
+// quantStep returns the length of the parts into which a sum over in columns is
+// cut, a multiple of 256: some 2048, for which the scales, codes and rows of x
+// stay in the L1 cache. It depends on in only.
+func quantStep(in int) int { return ceilDiv(ceilDiv(in, ceilDiv(in, 2048)), 256) * 256 }
 
 // quantRowBytes is the size of the quantised rows of x that should stay in the
 // L2 cache.

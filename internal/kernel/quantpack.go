@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
 )
 
 // quantBlock is the number of neighbours in a sum that are multiplied as
@@ -10,8 +11,9 @@ import (
 const quantBlock = 32
 
 // quantPanels is a matrix W (out, in) of quantised weights in panels of 16
-// rows, the last one filled up with zeros. A panel is a section of codes and a
-// section of scales.
+// rows, the last one filled up with zeros. A panel is cut at every quantStep
+// columns; of each part come the scales, then the codes, so that a product reads
+// memory in order.
 //
 // Codes: for each 32 columns, 16·32 codes in groups g = 0..7 of 4 columns, of
 // which byte 4·j+c is the code of row j, column 4·g+c. They are split into
@@ -34,34 +36,47 @@ type quantPanels struct {
 	format BlockFormat
 	in     int
 	size   int // bytes of a panel
-	scales int // where the scales begin in it
 	data   []byte
 }
 
 func (t *blockTrait) codeBytes() int { return panelWidth * quantBlock * t.bits / 8 }
 
-// panelSize returns where the scales of a panel begin, and its size.
-func (t *blockTrait) panelSize(in int) (scales, size int) {
-	scales = in / quantBlock * t.codeBytes()
-	switch t.kind {
-	case halfScale:
-		size = in / 32 * 32
-	case halfPair:
-		size = in / 32 * 64
-	case superPair:
-		size = in / 256 * (64 + 256)
-	case superOne:
-		size = in / 256 * (32 + 256)
+// scaleBytes returns the size of the scales of 256 columns of a panel.
+func (t *blockTrait) scaleBytes() int {
+	return [...]int{halfScale: 8 * 32, halfPair: 8 * 64, superPair: 64 + 256, superOne: 32 + 256}[t.kind]
+}
+
+// part returns where the scales and the codes of columns k .. k+n-1 of a panel
+// begin, k and n being those of a part. Parts have their size but for the last.
+func (t *blockTrait) part(k, n int) (scales, codes int) {
+	size := func(n int) int { return ceilDiv(n/quantBlock*t.scaleBytes()/8, 64) * 64 }
+	scales = k / quantBlock * t.codeBytes()
+	if k > 0 {
+		step := size(k) // parts before this one are multiples of 256 columns, whose scales need no filling
+		scales += step
 	}
-	return scales, ceilDiv(scales+size, 64) * 64
+	return scales, scales + size(n)
+}
+
+// panelSize returns the size of a panel.
+func (t *blockTrait) panelSize(in int) int {
+	step := quantStep(in)
+	last := (in - 1) / step * step
+	_, codes := t.part(last, in-last)
+	return codes + (in-last)/quantBlock*t.codeBytes()
 }
 
 // packQuant packs the rows of a matrix (out, in), each as stored in format f.
 func packQuant(f BlockFormat, out, in int, row func(i int) []byte) *quantPanels {
 	t := &blockTraits[f]
 	p := &quantPanels{format: f, in: in}
-	p.scales, p.size = t.panelSize(in)
-	p.data = alignedBytes(ceilDiv(out, panelWidth) * p.size)
+	step := quantStep(in)
+	p.size = t.panelSize(in)
+	if n := ceilDiv(out, panelWidth) * p.size; n > 0 {
+		data, free := reserve(n)
+		p.data = data
+		runtime.AddCleanup(p, func(free func()) { free() }, free)
+	}
 	Parallel(ceilDiv(out, panelWidth), func(q int) {
 		panel, r := p.data[q*p.size:][:p.size], newRowCodes(t, in)
 		for j := range min(panelWidth, out-q*panelWidth) {
@@ -70,8 +85,12 @@ func packQuant(f BlockFormat, out, in int, row func(i int) []byte) *quantPanels 
 				panic(fmt.Sprintf("kernel: a row of %d weights in format %v has %d bytes, want %d", in, f, len(stored), t.rowSize(in)))
 			}
 			r.decode(f, stored)
-			packCodes(panel[:p.scales], r.codes, j, t.bits)
-			t.packScales(panel[p.scales:], r, j)
+			for k := 0; k < in; k += step {
+				n := min(step, in-k)
+				scales, codes := t.part(k, n)
+				packCodes(panel[codes:], r.codes[k:k+n], j, t.bits)
+				t.packScales(panel[scales:], r, j, k, n)
+			}
 		}
 	})
 	return p
@@ -100,26 +119,32 @@ func packCodes(dst []byte, codes []uint8, j, bits int) {
 	}
 }
 
-func (t *blockTrait) packScales(dst []byte, r *rowCodes, j int) {
-	for b, s := range r.scale {
+// packScales puts the scales of columns k .. k+n-1 of row j into their places.
+func (t *blockTrait) packScales(dst []byte, r *rowCodes, j, k, n int) {
+	scale, offset := r.scale[k/t.block:(k+n)/t.block], r.offset[k/t.block:]
+	small, smaller := r.small[k/16:], r.smaller[k/32:]
+	if t.kind == superPair {
+		small = r.small[k/32:]
+	}
+	for b, s := range scale {
 		switch t.kind {
 		case halfScale:
 			binary.LittleEndian.PutUint16(dst[32*b+2*j:], s)
 		case halfPair:
 			binary.LittleEndian.PutUint16(dst[64*b+2*j:], s)
-			binary.LittleEndian.PutUint16(dst[64*b+32+2*j:], r.offset[b])
+			binary.LittleEndian.PutUint16(dst[64*b+32+2*j:], offset[b])
 		case superPair:
 			d := dst[320*b:][:320]
 			binary.LittleEndian.PutUint16(d[2*j:], s)
-			binary.LittleEndian.PutUint16(d[32+2*j:], r.offset[b])
+			binary.LittleEndian.PutUint16(d[32+2*j:], offset[b])
 			for i := range 8 {
-				d[64+16*i+j], d[192+16*i+j] = r.small[8*b+i], r.smaller[8*b+i]
+				d[64+16*i+j], d[192+16*i+j] = small[8*b+i], smaller[8*b+i]
 			}
 		case superOne:
 			d := dst[288*b:][:288]
 			binary.LittleEndian.PutUint16(d[2*j:], s)
 			for i := range 16 {
-				d[32+16*i+j] = r.small[16*b+i]
+				d[32+16*i+j] = small[16*b+i]
 			}
 		}
 	}

@@ -205,6 +205,7 @@ func (w *ggufWeights) matrix(name string, rows, cols int) (matrix, error) {
 	if format, ok := kernel.ParseBlockFormat(t.Type.String()); ok {
 		src.Format, src.Stored = format, stored
 	}
+	src.Done = func() { w.f.Release(t) }
 	return matrix{rows, cols, src}, nil
 }
 

@@ -214,7 +214,7 @@ func (w randomWeights) matrix(_ string, rows, cols int) (matrix, error) {
 		data[i] = float32(w.rng.NormFloat64() * 0.15)
 	}
 	row := func(dst []float32, i int) { copy(dst, data[i*cols:][:cols]) }
-	return matrix{rows, cols, kernel.Source{Row: row}}, nil
+	return matrix{rows: rows, cols: cols, Source: kernel.Source{Row: row}}, nil
 }
 
 func (w randomWeights) vector(name string, n int, required bool) ([]float32, error) {

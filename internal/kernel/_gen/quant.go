@@ -30,6 +30,13 @@ func quant() {
 
 const maxQuantRowsVNNI = 12
 
+// With few rows a product waits for its weights. The hardware looks ahead
+// within a page only, so they are asked for.
+const (
+	prefetchRows  = 4
+	prefetchAhead = 2048 // bytes
+)
+
 // codeMasks are constants of 32 bytes each.
 var codeMasks struct {
 	low, fifth, sixth, flip, ones, spread, bit Mem
@@ -92,6 +99,11 @@ func (q *quantLoop) sum(part, r int) Mem {
 }
 
 func (q *quantLoop) advance() {
+	if q.rows <= prefetchRows {
+		for off := 0; off < 64*q.bits; off += 64 {
+			PREFETCHT0(Mem{Base: q.codes, Disp: prefetchAhead + off})
+		}
+	}
 	ADDQ(U32(64*q.bits), q.codes)
 	ADDQ(U32(128*q.parts()), q.scales)
 	ADDQ(U32(48*q.rows), q.x)
@@ -389,7 +401,11 @@ func times(v [2]VecVirtual, f func(i int) Op) (out [2]VecVirtual) {
 	return out
 }
 
+// next ends a round of a loop, and asks for the codes that follow the scales.
 func next(name string, dst, src, n Register, wrote, read int) {
+	for off := 0; off < read; off += 64 {
+		PREFETCHT0(Mem{Base: src, Disp: prefetchAhead + off})
+	}
 	ADDQ(U32(wrote), dst)
 	ADDQ(U32(read), src)
 	DECQ(n)
