@@ -11,6 +11,7 @@ import (
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/kernel"
 )
 
 // adapterJSON describes an adapter in results.
@@ -79,6 +80,7 @@ reads them.`,
 	f.StringArrayVar(&o.include, "include", nil, "read only files that match `GLOB`, as in 'src/**'; may be repeated")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out files that match `GLOB`; may be repeated")
 	baseFlag(c, &o.base)
+	precisionFlag(c, kernel.Int8)
 	return c
 }
 

@@ -169,7 +169,7 @@ func (b *base) id() adapter.Base {
 func (b *base) engine() *engine.Engine { return &engine.Engine{Model: b.model, Tokenizer: b.tokenizer} }
 
 // loadBase finds a base model by name or file, pulling it at first use, and
-// loads it.
+// loads it for the precision that was set.
 func (a *app) loadBase(ctx context.Context, name string) (*base, error) {
 	info, path, err := a.resolveBase(ctx, name)
 	if err != nil {
@@ -236,6 +236,32 @@ func (a *app) loadAdapter(path string, b *base) (*adapter.Adapter, error) {
 // vectorCache opens the cache of file vectors.
 func vectorCache() (encoder.Cache, error) {
 	return store.Open(filepath.Join(store.Root(), "vectors"))
+}
+
+// precisionFlag adds --precision, which is set before the command runs: the
+// one given, else that of the environment, else the command's own.
+func precisionFlag(c *cobra.Command, own kernel.Precision) {
+	var name string
+	c.Flags().StringVar(&name, "precision", "", "compute in `PRECISION`: float32, bfloat16 or int8 (default "+own.String()+")")
+	run := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		p := own
+		switch {
+		case name != "":
+			var err error
+			if p, err = kernel.ParsePrecision(name); err != nil {
+				return fmt.Errorf("%w: %s: --precision: %w", errUsage, c.CommandPath(), err)
+			}
+		case os.Getenv(kernel.PrecisionVar) != "":
+			p = kernel.CurrentPrecision()
+		}
+		was := kernel.CurrentPrecision()
+		if err := kernel.SetPrecision(p); err != nil {
+			return fmt.Errorf("%w: %s: --precision: %w", errUsage, c.CommandPath(), err)
+		}
+		defer kernel.SetPrecision(was)
+		return run(c, args)
+	}
 }
 
 // baseFlag adds --base.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/engine"
+	"github.com/code2lora/code2lora/internal/kernel"
 )
 
 func (a *app) completeCmd() *cobra.Command {
@@ -74,6 +75,7 @@ Text is printed as it is generated, and nothing else.`,
 	f.Uint64Var(&o.opt.Seed, "seed", 0, "`seed` of the sampler")
 	f.StringArrayVar(&o.opt.Stop, "stop", nil, "stop before `TEXT` (\\n and \\t are understood); may be repeated")
 	baseFlag(c, &o.base)
+	precisionFlag(c, kernel.Int8)
 	return c
 }
 

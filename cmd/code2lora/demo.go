@@ -14,6 +14,7 @@ import (
 	"github.com/code2lora/code2lora/internal/catalog"
 	"github.com/code2lora/code2lora/internal/engine"
 	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/sample"
 	"github.com/code2lora/code2lora/internal/score"
 )
@@ -74,6 +75,7 @@ The default repository is %s %s, which no checkpoint was trained or tuned on.`, 
 	}
 	c.Flags().StringVar(&checkpoint, "checkpoint", "", "hypernetwork checkpoint `FILE` (default: the one for the base)")
 	baseFlag(c, &baseName)
+	precisionFlag(c, kernel.Int8)
 	return c
 }
 

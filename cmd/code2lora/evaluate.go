@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/code2lora/code2lora/internal/dataset"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/store"
 	"github.com/code2lora/code2lora/internal/train"
 )
@@ -71,6 +72,7 @@ uses what it reads.`,
 	f.StringVar(&o.mirrors, "mirrors", "", "`DIR` with local clones of the repositories")
 	f.StringVar(&o.split, "split", string(dataset.Test), "`test|validation`")
 	f.BoolVar(&o.network, "network", false, "clone repositories that are not there")
+	precisionFlag(c, kernel.Float32)
 	return c
 }
 

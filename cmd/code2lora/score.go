@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/score"
 )
 
@@ -61,6 +62,7 @@ in nats per target token. Prefix and target are tokenised on their own.`,
 	c.Flags().BoolVar(&o.details, "details", false, "add the values of each task")
 	c.Flags().IntVar(&o.maxPrefix, "max-prefix", 0, "cut prefixes at their beginning to `N` tokens (default: what the context allows)")
 	baseFlag(c, &o.base)
+	precisionFlag(c, kernel.Float32)
 	return c
 }
 

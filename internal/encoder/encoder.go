@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/code2lora/code2lora/internal/embedding"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/tokenizer"
 )
@@ -196,11 +197,15 @@ func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) 
 }
 
 // key is the cache key of a file vector: blob and encoder, without the options
-// that choose files.
+// that choose files, and the precision that it is computed in.
 func (e *pooled) key(b Blob) string {
 	o := e.opt
 	o.MaxFiles, o.Tests = 0, false
-	return "file-vector " + o.ID() + " " + b.ID
+	key := "file-vector " + o.ID() + " " + b.ID
+	if p := kernel.CurrentPrecision(); p != kernel.Float32 && o.Kind == KindHidden {
+		key += " " + p.String()
+	}
+	return key
 }
 
 // cached returns the vector of a blob, if it is known; a nil vector is that of

@@ -52,10 +52,13 @@ func ParsePrecision(name string) (Precision, error) {
 	return Float32, fmt.Errorf("precision is %q, want one of %q", name, precisionNames)
 }
 
+// PrecisionVar is the environment variable that sets the precision at start.
+const PrecisionVar = "CODE2LORA_PRECISION"
+
 // precision is the one in use.
 var precision = func() *atomic.Int32 {
 	var p atomic.Int32
-	p.Store(int32(choosePrecision(os.Getenv("CODE2LORA_PRECISION"))))
+	p.Store(int32(choosePrecision(os.Getenv(PrecisionVar))))
 	return &p
 }()
 
@@ -71,7 +74,7 @@ func choosePrecision(name string) Precision {
 		err = p.check()
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "CODE2LORA_PRECISION: %v; using %q\n", err, Float32)
+		fmt.Fprintf(os.Stderr, "%s: %v; using %q\n", PrecisionVar, err, Float32)
 		return Float32
 	}
 	return p
