@@ -37,9 +37,19 @@ func wide(t *testing.T, arch string) *Model {
 	return m
 }
 
+// skipRace skips a test that counts allocations: with the race detector, pools
+// lose some of their contents on purpose.
+func skipRace(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("counts allocations, which differ under the race detector")
+	}
+}
+
 // TestGradientBytes compares the estimate with what a gradient allocates. It
 // must not be less, and not much more.
 func TestGradientBytes(t *testing.T) {
+	skipRace(t)
 	for _, arch := range []string{"llama", "qwen3"} {
 		t.Run(arch, func(t *testing.T) {
 			m := wide(t, arch)
@@ -68,28 +78,27 @@ func TestGradientBytes(t *testing.T) {
 	}
 }
 
-// TestContextBytes does the same for a context: a cache and passes over it.
+// TestContextBytes does the same for a context: a cache and the pass that fills
+// it.
 func TestContextBytes(t *testing.T) {
+	skipRace(t)
 	m := wide(t, "qwen2")
-	const prompt, more = 1500, 100
-	held, packings := m.contextBytes(prompt+more, prompt, 0)
+	const prompt = 1500
+	held, packings := m.contextBytes(prompt, prompt, 0)
 	want := held + packings
 	c, err := m.NewCache(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := make([]int32, prompt)
-	// The prompt's pass takes chunks of an arena, which the others reuse.
 	got := allocated(func() {
-		for i := range 2 {
-			if _, err := m.Extend(context.Background(), []Extension{{Cache: c, Tokens: ids[i*(prompt-more):]}}); err != nil {
-				t.Fatal(err)
-			}
+		if _, err := m.Extend(context.Background(), []Extension{{Cache: c, Tokens: make([]int32, prompt)}}); err != nil {
+			t.Fatal(err)
 		}
 	})
 	t.Logf("estimated %s, allocated %s", memory.FormatSize(want), memory.FormatSize(got))
-	if got > want+want/4 || got < want/3 { // growing slices leave garbage
-		t.Errorf("allocated %s, want about the estimate of %s", memory.FormatSize(got), memory.FormatSize(want))
+	if got > want || got < want/2 {
+		t.Errorf("allocated %s, want at most the estimate of %s, and at least half of it",
+			memory.FormatSize(got), memory.FormatSize(want))
 	}
 }
 
