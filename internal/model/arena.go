@@ -9,6 +9,8 @@ type arena struct {
 	chunks [][]float32
 	chunk  int // the chunk in use
 	used   int // values used of it
+	taken  int // values handed out and not given back
+	peak   int // most values that were handed out at a time
 }
 
 // chunkSize is the number of values in one chunk, 64 MiB.
@@ -20,12 +22,23 @@ func newArena() *arena { return arenas.Get().(*arena) }
 
 // free makes all slices of the arena available to another pass.
 func (a *arena) free() {
-	a.chunk, a.used = 0, 0
+	a.giveBack(mark{})
+	a.peak = 0
 	arenas.Put(a)
 }
 
+// mark is a state of an arena, see giveBack.
+type mark struct{ chunk, used, taken int }
+
+func (a *arena) mark() mark { return mark{a.chunk, a.used, a.taken} }
+
+// giveBack returns all slices that were handed out since a mark.
+func (a *arena) giveBack(m mark) { a.chunk, a.used, a.taken = m.chunk, m.used, m.taken }
+
 // floats returns n values of arbitrary content.
 func (a *arena) floats(n int) []float32 {
+	a.taken += n
+	a.peak = max(a.peak, a.taken)
 	for a.chunk < len(a.chunks) {
 		if c := a.chunks[a.chunk]; a.used+n <= len(c) {
 			s := c[a.used:][:n:n]
@@ -47,9 +60,10 @@ func (a *arena) zeros(n int) []float32 {
 	return s
 }
 
-// copyOf returns a copy of s.
-func (a *arena) copyOf(s []float32) []float32 {
-	c := a.floats(len(s))
-	copy(c, s)
-	return c
+// keep copies src to dst, which it allocates the first time.
+func (a *arena) keep(dst *[]float32, src []float32) {
+	if *dst == nil {
+		*dst = a.floats(len(src))
+	}
+	copy(*dst, src)
 }

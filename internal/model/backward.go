@@ -17,6 +17,12 @@ type GradientOptions struct {
 	// Activations lists layers l whose input hidden state is differentiated
 	// too; see [Result.Activations].
 	Activations []int
+	// Memory, if not 0, bounds the bytes of activations and temporary rows that
+	// a pass holds. Where the activations of all layers don't fit, those of the
+	// lower layers are computed again in the backward pass, which changes no bit
+	// of the result and costs up to a third more time. Less than the least a
+	// batch can do with is an error, a [memory.Shortage].
+	Memory int64
 }
 
 // lowest returns the lowest layer that the backward pass has to enter; the
@@ -50,46 +56,51 @@ func lowestAdapted(a *adapter.Adapter) int {
 // layer's input, unless ctx ends.
 func (p *pass) backward(ctx context.Context, dx []float32, opt GradientOptions, at func(l int, dx []float32)) error {
 	m, T := p.m, p.T
-	low := p.lowest(opt)
-	b := p.newBuffers(p.mem.floats(T * max(m.HiddenSize, m.IntermediateSize)))
-	g := &gradients{
-		buffers: *b,
-		dh:      p.mem.floats(T * m.HiddenSize),
-		dact:    p.mem.floats(T * m.IntermediateSize),
-		acc:     p.mem.floats(p.tree.BackwardScratch()),
+	if p.low == m.NumHiddenLayers {
+		return ctx.Err()
 	}
-	for l := m.NumHiddenLayers - 1; l >= low; l-- {
+	wq, wkv := m.NumAttentionHeads*m.HeadDim, m.NumKeyValueHeads*m.HeadDim
+	g := &gradients{
+		h: p.h,
+		q: p.mem.floats(T * wq), k: p.mem.floats(T * wkv), v: p.mem.floats(T * wkv), o: p.mem.floats(T * wq),
+		gate: p.mem.floats(T * m.IntermediateSize), up: p.mem.floats(T * m.IntermediateSize),
+		dh: p.mem.floats(T * m.HiddenSize), dact: p.mem.floats(T * m.IntermediateSize),
+		acc: p.mem.floats(T * nn.BackwardScratch(m.NumKeyValueHeads, m.HeadDim)),
+	}
+	for l := m.NumHiddenLayers - 1; l >= p.low; l-- {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if p.T > 0 {
-			p.layerBackward(l, dx, g, opt)
+		if T > 0 {
+			p.layerBackward(l, p.restore(l), dx, g, opt)
 		}
 		at(l, dx)
 	}
 	return nil
 }
 
-// gradients are the temporary rows of the backward pass; the embedded buffers
-// hold the gradients of their namesakes, and h a recomputed activation.
+// gradients are the temporary rows of the backward pass: gradients of the
+// buffers of the same names, and others.
 type gradients struct {
-	buffers
-	dh   []float32 // (T,D)
-	dact []float32 // (T,F)
-	acc  []float32 // of attention
+	q, k, v, o []float32
+	gate, up   []float32
+	h          []float32 // (T, max(D,F)): a recomputed activation
+	dh         []float32 // (T,D)
+	dact       []float32 // (T,F)
+	acc        []float32 // of attention
 }
 
 // layerBackward turns dx from the gradient of block l's output into that of
 // its input, and adds to the gradients of the adapters. See [pass.layer].
-func (p *pass) layerBackward(l int, dx []float32, g *gradients, opt GradientOptions) {
+func (p *pass) layerBackward(l int, s *saved, dx []float32, g *gradients, opt GradientOptions) {
 	m, T, D, F := p.m, p.T, p.m.HiddenSize, p.m.IntermediateSize
-	ly, s := &m.layers[l], &p.saved[l]
+	ly := &m.layers[l]
 
 	// x += down_proj(silu(gate) · up)
 	act := g.h[:T*F]
 	p.swiGLU(act, s.gate, s.up)
 	clear(g.dact)
-	p.linearBackward(g.dact, dx, act, l, adapter.DownProj, opt)
+	p.linearBackward(g.dact, dx, act, l, adapter.DownProj, s, opt)
 	clear(g.gate)
 	clear(g.up)
 	kernel.Parallel(T, func(t int) {
@@ -99,13 +110,13 @@ func (p *pass) layerBackward(l int, dx []float32, g *gradients, opt GradientOpti
 	h := g.h[:T*D]
 	nn.RMSNormApply(h, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
 	clear(g.dh)
-	p.linearBackward(g.dh, g.gate, h, l, adapter.GateProj, opt)
-	p.linearBackward(g.dh, g.up, h, l, adapter.UpProj, opt)
+	p.linearBackward(g.dh, g.gate, h, l, adapter.GateProj, s, opt)
+	p.linearBackward(g.dh, g.up, h, l, adapter.UpProj, s, opt)
 	nn.RMSNormBackward(dx, g.dh, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
 
 	// x += o_proj(attention(q, k, v))
 	clear(g.o)
-	p.linearBackward(g.o, dx, s.o, l, adapter.OProj, opt)
+	p.linearBackward(g.o, dx, s.o, l, adapter.OProj, s, opt)
 	clear(g.q)
 	clear(g.k)
 	clear(g.v)
@@ -117,15 +128,15 @@ func (p *pass) layerBackward(l int, dx []float32, g *gradients, opt GradientOpti
 	}
 	nn.RMSNormApply(h, s.x, ly.attnNorm, s.rstd, T, D)
 	clear(g.dh)
-	p.linearBackward(g.dh, g.q, h, l, adapter.QProj, opt)
-	p.linearBackward(g.dh, g.k, h, l, adapter.KProj, opt)
-	p.linearBackward(g.dh, g.v, h, l, adapter.VProj, opt)
+	p.linearBackward(g.dh, g.q, h, l, adapter.QProj, s, opt)
+	p.linearBackward(g.dh, g.k, h, l, adapter.KProj, s, opt)
+	p.linearBackward(g.dh, g.v, h, l, adapter.VProj, s, opt)
 	nn.RMSNormBackward(dx, g.dh, s.x, ly.attnNorm, s.rstd, T, D)
 }
 
 // linearBackward adds the gradients of one adapted linear layer: of its input
 // to dx, of the adapters' factors to their gradients.
-func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, opt GradientOptions) {
+func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, s *saved, opt GradientOptions) {
 	p.m.layers[l].linear[mod].Backward(dx, dy, p.T)
 	for _, g := range p.groups {
 		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
@@ -137,7 +148,7 @@ func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, op
 		if !opt.Detach {
 			dxg = dx[g.at*in:]
 		}
-		nn.LoRABackward(dxg, grad.A, grad.B, dy[g.at*out:], p.saved[l].u[mod][g.at*p.rank:], x[g.at*in:],
+		nn.LoRABackward(dxg, grad.A, grad.B, dy[g.at*out:], s.u[mod][g.at*p.rank:], x[g.at*in:],
 			pair.A, pair.B, g.n, in, out, r, g.adapter.Scale())
 	}
 }
@@ -147,6 +158,7 @@ func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, op
 func (p *pass) normHeadsBackward(ly *layer, g *gradients, s *saved) {
 	m := p.m
 	back := func(dy, x, w, rstd []float32, n int) {
+		defer p.mem.giveBack(p.mem.mark())
 		dx := p.mem.zeros(len(dy))
 		nn.RMSNormBackward(dx, dy, x, w, rstd, n, m.HeadDim)
 		copy(dy, dx)

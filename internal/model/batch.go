@@ -44,6 +44,14 @@ type Batch struct {
 	From int
 }
 
+// numLabels counts the labels of all sequences.
+func (b Batch) numLabels() (n int) {
+	for _, s := range b.Sequences {
+		n += len(s.Labels)
+	}
+	return n
+}
+
 // Result answers a [Batch].
 type Result struct {
 	// Loss is the sum over labels of Weight · NLL.

@@ -80,7 +80,7 @@ func (m *Model) Extend(ctx context.Context, exts []Extension) ([][]float32, erro
 	p := newPass(m, segs)
 	defer p.free()
 	p.embedTokens(tokens)
-	if err := p.run(ctx, 0, m.NumHiddenLayers, false); err != nil {
+	if err := p.run(ctx, 0, m.NumHiddenLayers); err != nil {
 		return nil, err
 	}
 	D, V, n := m.HiddenSize, m.VocabSize, len(segs)
@@ -128,7 +128,7 @@ func (m *Model) Hidden(ctx context.Context, sequences [][]int32, blocks int) ([]
 	y := newLayout(b, true, true)
 	p := newTreePass(m, b, y, nil)
 	defer p.free()
-	if err := p.run(ctx, 0, blocks, false); err != nil {
+	if err := p.run(ctx, 0, blocks); err != nil {
 		return nil, err
 	}
 	out := make([][]float32, len(sequences))

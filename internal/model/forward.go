@@ -29,7 +29,8 @@ type pass struct {
 	layout *layout  // of the batch, unless there are cached keys and values
 	tree   *nn.Tree // attention over it
 	x      []float32
-	saved  []saved // one per layer, when a backward pass will follow
+	h      []float32 // (T, max(D,F)), see buffers
+	saves            // for a backward pass
 }
 
 // group is a run of neighbouring rows with the same adapter and the same place
@@ -122,42 +123,32 @@ type buffers struct {
 	lse           []float32
 }
 
-// newBuffers allocates buffers around h; layers whose activations are saved
-// share nothing else.
-func (p *pass) newBuffers(h []float32) *buffers {
+// newBuffers allocates buffers. All of a pass have the same h.
+func (p *pass) newBuffers() buffers {
 	m, T := p.m, p.T
+	if p.h == nil {
+		p.h = p.mem.floats(T * max(m.HiddenSize, m.IntermediateSize))
+	}
 	wq, wkv := m.NumAttentionHeads*m.HeadDim, m.NumKeyValueHeads*m.HeadDim
-	return &buffers{
-		h: h,
+	return buffers{
+		h: p.h,
 		q: p.mem.floats(T * wq), k: p.mem.floats(T * wkv), v: p.mem.floats(T * wkv), o: p.mem.floats(T * wq),
 		gate: p.mem.floats(T * m.IntermediateSize), up: p.mem.floats(T * m.IntermediateSize),
 		rstd: p.mem.floats(T), rstdMid: p.mem.floats(T), lse: p.mem.floats(T * m.NumAttentionHeads),
 	}
 }
 
-// run applies layers from..to−1 to x, unless ctx ends. With keep it saves what
-// the backward pass needs.
-func (p *pass) run(ctx context.Context, from, to int, keep bool) error {
+// run applies layers from..to−1 to x, unless ctx ends.
+func (p *pass) run(ctx context.Context, from, to int) error {
 	if p.T == 0 {
 		return ctx.Err()
 	}
-	h := p.mem.floats(p.T * max(p.m.HiddenSize, p.m.IntermediateSize))
-	b := p.newBuffers(h)
-	if keep {
-		p.saved = make([]saved, p.m.NumHiddenLayers)
-	}
+	b := p.newBuffers()
 	for l := from; l < to; l++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !keep {
-			p.layer(l, b, nil)
-			continue
-		}
-		if l > from {
-			b = p.newBuffers(h)
-		}
-		p.layer(l, b, &p.saved[l])
+		p.layer(l, &b, nil)
 	}
 	return nil
 }
@@ -166,7 +157,14 @@ func (p *pass) run(ctx context.Context, from, to int, keep bool) error {
 //
 //	x += o_proj(attention(rope(q), rope(k), v)),  q, k, v = projections of rmsnorm(x)
 //	x += down_proj(silu(gate_proj(h)) · up_proj(h)),  h = rmsnorm(x)
+//
+// With s, whose buffers b is, it saves what the backward pass needs.
 func (p *pass) layer(l int, b *buffers, s *saved) {
+	p.linearAdd(p.layerUpToDown(l, b, s), l, adapter.DownProj, s)
+}
+
+// layerUpToDown is layer without its last step, whose operand it returns.
+func (p *pass) layerUpToDown(l int, b *buffers, s *saved) []float32 {
 	m, T, D, F := p.m, p.T, p.m.HiddenSize, p.m.IntermediateSize
 	ly := &m.layers[l]
 	h := b.h[:T*D]
@@ -175,7 +173,7 @@ func (p *pass) layer(l int, b *buffers, s *saved) {
 	p.linear(b.k, h, l, adapter.KProj, s)
 	p.linear(b.v, h, l, adapter.VProj, s)
 	if s != nil {
-		s.x = p.mem.copyOf(p.x)
+		p.mem.keep(&s.x, p.x)
 	}
 	if m.arch.qkNorm {
 		p.normHeads(ly, b, s)
@@ -186,27 +184,32 @@ func (p *pass) layer(l int, b *buffers, s *saved) {
 	p.linearAdd(b.o, l, adapter.OProj, s)
 
 	if s != nil {
-		s.buffers, s.xMid = *b, p.mem.copyOf(p.x)
+		p.mem.keep(&s.xMid, p.x)
 	}
 	nn.RMSNormForward(h, b.rstdMid, p.x, ly.ffnNorm, T, D, float32(m.RMSNormEps))
 	p.linear(b.gate, h, l, adapter.GateProj, s)
 	p.linear(b.up, h, l, adapter.UpProj, s)
 	act := b.h[:T*F]
 	p.swiGLU(act, b.gate, b.up)
-	p.linearAdd(act, l, adapter.DownProj, s)
+	return act
 }
 
 // normHeads applies the q/k norm of qwen3 to each head.
 func (p *pass) normHeads(ly *layer, b *buffers, s *saved) {
 	m := p.m
 	nq, nk := p.T*m.NumAttentionHeads, p.T*m.NumKeyValueHeads
-	qRstd, kRstd := p.mem.floats(nq), p.mem.floats(nk)
-	if s != nil {
-		s.qRaw, s.kRaw = p.mem.copyOf(b.q), p.mem.copyOf(b.k)
-		s.qRstd, s.kRstd = qRstd, kRstd
+	if s == nil {
+		defer p.mem.giveBack(p.mem.mark())
+		s = &saved{}
+	} else {
+		p.mem.keep(&s.qRaw, b.q)
+		p.mem.keep(&s.kRaw, b.k)
 	}
-	nn.RMSNormForward(b.q, qRstd, b.q, ly.qNorm, nq, m.HeadDim, float32(m.RMSNormEps))
-	nn.RMSNormForward(b.k, kRstd, b.k, ly.kNorm, nk, m.HeadDim, float32(m.RMSNormEps))
+	if s.qRstd == nil {
+		s.qRstd, s.kRstd = p.mem.floats(nq), p.mem.floats(nk)
+	}
+	nn.RMSNormForward(b.q, s.qRstd, b.q, ly.qNorm, nq, m.HeadDim, float32(m.RMSNormEps))
+	nn.RMSNormForward(b.k, s.kRstd, b.k, ly.kNorm, nk, m.HeadDim, float32(m.RMSNormEps))
 }
 
 // linear computes y = x Wᵀ + bias + adapter update.
@@ -226,6 +229,9 @@ func (p *pass) linearAdd(x []float32, l int, mod adapter.Module, s *saved) {
 }
 
 func (p *pass) lora(y, x []float32, l int, mod adapter.Module, s *saved) {
+	if s == nil {
+		defer p.mem.giveBack(p.mem.mark())
+	}
 	for _, g := range p.groups {
 		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
 			continue

@@ -12,23 +12,32 @@ import (
 // Score returns the negative log-likelihood and the most likely token at every
 // label of the batch.
 func (m *Model) Score(ctx context.Context, b Batch) (*Result, error) {
-	return m.evaluate(ctx, b, nil)
+	res, _, err := m.evaluate(ctx, b, nil)
+	return res, err
 }
 
 // Gradient is Score together with the gradient of the loss with respect to
 // every adapter of the batch. It computes nothing below the lowest adapted
 // layer backward, and no gradients of frozen weights.
 func (m *Model) Gradient(ctx context.Context, b Batch, opt GradientOptions) (*Result, error) {
-	return m.evaluate(ctx, b, &opt)
+	res, _, err := m.evaluate(ctx, b, &opt)
+	return res, err
+}
+
+// effort is what a pass took.
+type effort struct {
+	rows     int // computed
+	restored int // layers that were computed again
+	peak     int // values in the arena at a time
 }
 
 // evaluate is Gradient, or Score without options.
-func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*Result, error) {
+func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*Result, effort, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, effort{}, err
 	}
 	if err := m.checkBatch(b, opt); err != nil {
-		return nil, err
+		return nil, effort{}, err
 	}
 	res := &Result{NLL: make([][]float32, len(b.Sequences)), Argmax: make([][]int32, len(b.Sequences))}
 	if opt != nil {
@@ -41,26 +50,38 @@ func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*R
 	share := opt == nil || len(opt.Activations) == 0
 	p := newTreePass(m, b, newLayout(b, share, false), res.Grads)
 	defer p.free()
-	if err := p.run(ctx, b.From, m.NumHiddenLayers, opt != nil); err != nil {
-		return nil, err
-	}
-	var dx []float32
-	if opt != nil {
-		dx = p.mem.zeros(p.T * m.HiddenSize)
-	}
-	p.labels(b, res, dx)
+	var err error
 	if opt == nil {
-		return res, nil
+		err = p.score(ctx, b, res)
+	} else {
+		err = p.gradient(ctx, b, *opt, res)
 	}
-	err := p.backward(ctx, dx, *opt, func(l int, dx []float32) {
+	if err != nil {
+		return nil, effort{}, err
+	}
+	return res, effort{p.T, p.restored, p.mem.peak}, nil
+}
+
+func (p *pass) score(ctx context.Context, b Batch, res *Result) error {
+	if err := p.run(ctx, b.From, p.m.NumHiddenLayers); err != nil {
+		return err
+	}
+	p.labels(b, res, nil)
+	return nil
+}
+
+func (p *pass) gradient(ctx context.Context, b Batch, opt GradientOptions, res *Result) error {
+	low := max(b.From, p.lowest(opt))
+	if err := p.runSaving(ctx, b.From, low, b.numLabels(), opt.Memory); err != nil {
+		return err
+	}
+	dx := p.mem.zeros(p.T * p.m.HiddenSize)
+	p.labels(b, res, dx)
+	return p.backward(ctx, dx, opt, func(l int, dx []float32) {
 		if slices.Contains(opt.Activations, l) {
-			res.setActivation(l, p.layout.own(b, dx, m.HiddenSize))
+			res.setActivation(l, p.layout.own(b, dx, p.m.HiddenSize))
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return res, nil
 }
 
 // setActivation keeps the gradient of layer l's input.
@@ -80,6 +101,7 @@ const logitsAtOnce = 1 << 24
 //	logits = rmsnorm(x) Wᵀ at labelled rows only
 func (p *pass) labels(b Batch, res *Result, dx []float32) {
 	m, D, V := p.m, p.m.HiddenSize, p.m.VocabSize
+	defer p.mem.giveBack(p.mem.mark())
 	type at struct{ seq, label, row int }
 	var todo []at
 	for i, s := range b.Sequences {

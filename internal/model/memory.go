@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/memory"
 )
@@ -95,27 +94,14 @@ func (m *Model) GradientBytes(p kernel.Precision, tokens, labels, rank int) int6
 }
 
 // passBytes returns the memory that a pass over T rows takes from its arena,
-// with a backward pass after it or not.
+// with a backward pass after it, for which all layers save everything, or not.
 func (m *Model) passBytes(T, labels, rank int, backward bool) int64 {
-	D, F, wide := int64(m.HiddenSize), int64(m.IntermediateSize), int64(max(m.HiddenSize, m.IntermediateSize))
-	wq, wkv := int64(m.NumAttentionHeads*m.HeadDim), int64(m.NumKeyValueHeads*m.HeadDim)
-	heads := int64(m.NumAttentionHeads + m.NumKeyValueHeads)
-	buffers := 2*(wq+wkv+F) + 2 + heads              // see newBuffers
-	layer := int64(adapter.NumModules) * int64(rank) // see lora
-	if m.arch.qkNorm {
-		layer += heads
-	}
-	row := D + wide + buffers // x and what all layers share
+	n := 1
 	if backward {
-		layer += buffers + 2*D // x and xMid
-		if m.arch.qkNorm {
-			layer += 2 * (wq + wkv) // raw values, and their gradients
-		}
-		row += D + wide + buffers + D + F // dx and the gradients of one layer
+		n = m.NumHiddenLayers
 	}
-	chunk := int64(min(labels, max(1, logitsAtOnce/m.VocabSize)))
-	floats := int64(T)*(row+int64(m.NumHiddenLayers)*layer) + chunk*(4*D+1+int64(m.VocabSize))
-	return arenaBytes(floats, int64(T)*wide)
+	wide := int64(max(m.HiddenSize, m.IntermediateSize))
+	return arenaBytes(m.footprint(T, labels, rank, backward).total(n, n), int64(T)*wide)
 }
 
 // arenaBytes bounds what an arena takes for slices of the given number of

@@ -60,12 +60,6 @@ type piece struct {
 // kernel's own block would do as well.
 const valueBlock = 128
 
-// backwardLanes is the number of accumulators for the gradients of keys and
-// values. Blocks go to them in turn, so that there is work for several threads
-// where a model has two key/value heads, in an order that doesn't depend on the
-// number of threads.
-const backwardLanes = 4
-
 // NewTree describes attention over nodes that lie in depth-first order, one
 // after the other from row 0 on. Nodes may not be empty.
 func NewTree(H, Hkv, HD int, nodes []Node) *Tree {
@@ -296,8 +290,14 @@ func (t *Tree) scatter(dst, src []float32, b *treeBlock, hkv int) {
 	}
 }
 
-// BackwardScratch returns the number of floats that Backward needs.
-func (t *Tree) BackwardScratch() int { return 2 * backwardLanes * t.rows * t.Hkv * t.HD }
+// lanes is the number of accumulators that Backward has for the gradients of
+// the keys and values of each head. Blocks go to them in turn, so that there is
+// work for several threads where a model has two key/value heads, in an order
+// that doesn't depend on the number of threads.
+func lanes(Hkv int) int { return (8 + Hkv - 1) / Hkv }
+
+// BackwardScratch returns how many values [Tree.Backward] needs for each row.
+func BackwardScratch(Hkv, HD int) int { return 2 * lanes(Hkv) * Hkv * HD }
 
 // Backward adds the gradients of Forward to dq, dk and dv. A key that several
 // sequences share gets the sum of what they send, in an order that depends on
@@ -306,10 +306,10 @@ func (t *Tree) BackwardScratch() int { return 2 * backwardLanes * t.rows * t.Hkv
 //	dv += Pᵀ do;  dP = do vᵀ;  dS = P ∘ (dP − rowsum(do ∘ o))
 //	dq += dS k / sqrt(hd);  dk += dSᵀ q / sqrt(hd)
 //
-// acc has BackwardScratch values of any content.
+// acc has T times [BackwardScratch] values of any content.
 func (t *Tree) Backward(acc, dq, dk, dv, do, o, lse, q, k, v []float32) {
 	size := t.rows * t.HD
-	lanes := min(backwardLanes, len(t.blocks))
+	lanes := min(lanes(t.Hkv), len(t.blocks))
 	part := func(lane, hkv, which int) []float32 { return acc[((lane*t.Hkv+hkv)*2+which)*size:][:size] }
 	kernel.Parallel(lanes*t.Hkv, func(u int) {
 		lane, hkv := u/t.Hkv, u%t.Hkv

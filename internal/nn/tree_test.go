@@ -51,7 +51,7 @@ func (d *treeData) forward() { d.Forward(d.o, d.lse, d.q, d.k, d.v) }
 
 func (d *treeData) backward() {
 	d.dq, d.dk, d.dv = make([]float32, len(d.q)), make([]float32, len(d.k)), make([]float32, len(d.v))
-	d.ac = make([]float32, d.BackwardScratch())
+	d.ac = make([]float32, d.T*nn.BackwardScratch(d.Hkv, d.HD))
 	for i := range d.ac {
 		d.ac[i] = float32(math.NaN())
 	}
