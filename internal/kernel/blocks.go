@@ -139,14 +139,24 @@ func (r *rowCodes) decode32(f BlockFormat, b int, s []byte, q []uint8) {
 		}
 		return
 	}
-	for i := range 16 {
-		lo, hi := s[i]&15, s[i]>>4
-		if f == IQ4_NL {
-			lo, hi = iq4nl[lo], iq4nl[hi]
+	if f == IQ4_NL {
+		for i, v := range s[:16] {
+			q[i], q[i+16] = iq4nl[v&15], iq4nl[v>>4]
 		}
-		q[i] = lo | uint8(high>>i&1)<<4
-		q[i+16] = hi | uint8(high>>(i+16)&1)<<4
+		return
 	}
+	const low = 0x0f0f0f0f0f0f0f0f
+	for i := 0; i < 16; i += 8 {
+		v := binary.LittleEndian.Uint64(s[i:])
+		binary.LittleEndian.PutUint64(q[i:], v&low|spread(high>>i)<<4)
+		binary.LittleEndian.PutUint64(q[i+16:], v>>4&low|spread(high>>(i+16))<<4)
+	}
+}
+
+// spread puts each of the low 8 bits of b into the lowest bit of a byte.
+func spread(b uint32) uint64 {
+	v := uint64(b&0xff) * 0x0101010101010101 & 0x8040201008040201
+	return (v + 0x00406070787c7e7f) >> 7 & 0x0101010101010101
 }
 
 // pairOfScales unpacks the 6-bit scale and minimum of sub-block j of Q4_K and
@@ -161,14 +171,18 @@ func pairOfScales(s []byte, j int) (scale, minimum uint8) {
 // decodeQ4K decodes 256 codes, 64 from each 32 bytes of s; bit j of high[l] is
 // the fifth bit of code l of sub-block j.
 func decodeQ4K(q []uint8, s, high []byte) {
+	const low, one = 0x0f0f0f0f0f0f0f0f, 0x0101010101010101
 	for j := range 4 {
-		for l, v := range s[32*j:][:32] {
-			lo, hi := v&15, v>>4
+		for l := 0; l < 32; l += 8 {
+			v := binary.LittleEndian.Uint64(s[32*j+l:])
+			lo, hi := v&low, v>>4&low
 			if high != nil {
-				lo |= high[l] >> (2 * j) & 1 << 4
-				hi |= high[l] >> (2*j + 1) & 1 << 4
+				h := binary.LittleEndian.Uint64(high[l:]) >> (2 * j)
+				lo |= h & one << 4
+				hi |= h >> 1 & one << 4
 			}
-			q[64*j+l], q[64*j+32+l] = lo, hi
+			binary.LittleEndian.PutUint64(q[64*j+l:], lo)
+			binary.LittleEndian.PutUint64(q[64*j+32+l:], hi)
 		}
 	}
 }
@@ -176,14 +190,14 @@ func decodeQ4K(q []uint8, s, high []byte) {
 // decodeQ6K decodes 256 codes: the low four bits are in s[:128], the high two
 // in s[128:192].
 func decodeQ6K(q []uint8, s []byte) {
+	const low, two = 0x0f0f0f0f0f0f0f0f, 0x0303030303030303
 	for k := range 2 {
-		y, ql, qh := q[128*k:], s[64*k:], s[128+32*k:]
-		for l := range 32 {
-			h, q0, q1 := qh[l], ql[l], ql[l+32]
-			y[l] = q0&15 | h&3<<4
-			y[l+32] = q1&15 | h>>2&3<<4
-			y[l+64] = q0>>4 | h>>4&3<<4
-			y[l+96] = q1>>4 | h>>6<<4
+		for l := 0; l < 32; l += 8 {
+			h := binary.LittleEndian.Uint64(s[128+32*k+l:])
+			v0, v1 := binary.LittleEndian.Uint64(s[64*k+l:]), binary.LittleEndian.Uint64(s[64*k+32+l:])
+			for i, v := range [4]uint64{v0 & low, v1 & low, v0 >> 4 & low, v1 >> 4 & low} {
+				binary.LittleEndian.PutUint64(q[128*k+32*i+l:], v|h>>(2*i)&two<<4)
+			}
 		}
 	}
 }

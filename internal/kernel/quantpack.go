@@ -97,23 +97,38 @@ func packQuant(f BlockFormat, out, in int, row func(i int) []byte) *quantPanels 
 }
 
 // packCodes puts the codes of row j of a panel into their places, which hold
-// zeros.
+// zeros. It works on the four codes of a group at a time.
 func packCodes(dst []byte, codes []uint8, j, bits int) {
 	size := panelWidth * quantBlock * bits / 8
 	for b := 0; b < len(codes); b += quantBlock {
 		block := dst[b/quantBlock*size:][:size]
-		for k, q := range codes[b:][:quantBlock] {
-			g, i := k/4, 4*j+k%4
-			if bits == 8 {
-				block[64*g+i] = q
-				continue
+		var w [8]uint32
+		for g := range w {
+			w[g] = binary.LittleEndian.Uint32(codes[b+4*g:])
+		}
+		if bits == 8 {
+			for g, v := range w {
+				binary.LittleEndian.PutUint32(block[64*g+4*j:], v)
 			}
-			block[64*(g%4)+i] |= q & 15 << (g / 4 * 4)
-			switch bits {
-			case 5:
-				block[256+8*g+i/8] |= q >> 4 << (i % 8)
-			case 6:
-				block[256+64*(g/4)+i] |= q >> 4 << (g % 4 * 2)
+			continue
+		}
+		for g := range 4 {
+			binary.LittleEndian.PutUint32(block[64*g+4*j:], w[g]&0x0f0f0f0f|w[g+4]&0x0f0f0f0f<<4)
+		}
+		switch bits {
+		case 5:
+			for g, v := range w {
+				// The product gathers bits 0, 8, 16 and 24 in bits 24 to 27.
+				high := v >> 4 & 0x01010101 * 0x01020408 >> 24 & 15
+				block[256+8*g+j/2] |= uint8(high) << (j % 2 * 4)
+			}
+		case 6:
+			for h := range 2 {
+				var v uint32
+				for p := range 4 {
+					v |= w[4*h+p] >> 4 & 0x03030303 << (2 * p)
+				}
+				binary.LittleEndian.PutUint32(block[256+64*h+4*j:], v)
 			}
 		}
 	}
