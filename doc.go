@@ -47,6 +47,10 @@
 // pass with unmerged adapters over sequences without padding, and the backward
 // pass to these adapters. It also gives hidden states to the encoder.
 //
+// compute is the one way to the model for all of training and evaluation:
+// requests that say everything, answered in this process, over several workers,
+// or with the lower layers read from disk, to the same bits.
+//
 // tokenizer turns text into the tokens of a model, and back.
 //
 // engine completes a prompt with a model and an adapter: prefill, decoding

@@ -14,6 +14,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/catalog"
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/engine"
 	"github.com/code2lora/code2lora/internal/kernel"
@@ -165,6 +166,9 @@ type base struct {
 func (b *base) id() adapter.Base {
 	return adapter.Base{Name: b.info.Name, HubID: b.info.HubID, SHA256: b.info.SHA256}
 }
+
+// compute answers the requests of evaluations.
+func (b *base) compute() compute.Backend { return &compute.Local{Model: b.model, Base: b.info.SHA256} }
 
 func (b *base) engine() *engine.Engine { return &engine.Engine{Model: b.model, Tokenizer: b.tokenizer} }
 

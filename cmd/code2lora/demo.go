@@ -17,6 +17,7 @@ import (
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/sample"
 	"github.com/code2lora/code2lora/internal/score"
+	"github.com/code2lora/code2lora/internal/store"
 )
 
 // The demo completes this many assertions, given this many lines before each.
@@ -126,7 +127,7 @@ func (a *app) demoRepository(ctx context.Context) (string, error) {
 // demoCompletions completes held-out assertions with the base and the adapter.
 func (a *app) demoCompletions(c *cobra.Command, b *base, ad *adapter.Adapter, spec, name string) ([]demoCompletion, error) {
 	ctx := c.Context()
-	repo, err := gitrepo.Open(ctx, spec, gitrepo.Options{AllowNetwork: networkAllowed(), CacheDir: adapt.Clones(), Name: name})
+	repo, err := gitrepo.Open(ctx, spec, gitrepo.Options{AllowNetwork: networkAllowed(), CacheDir: store.Clones(), Name: name})
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +140,7 @@ func (a *app) demoCompletions(c *cobra.Command, b *base, ad *adapter.Adapter, sp
 	if err != nil {
 		return nil, err
 	}
-	scorer := score.Scorer{Model: b.model, Tokenizer: b.tokenizer}
+	scorer := score.Scorer{Base: b.compute(), Tokenizer: b.tokenizer}
 	opt := engine.Options{MaxTokens: 32, Stop: []string{"\n"}}
 	completions := []demoCompletion{}
 	bar := a.bar()

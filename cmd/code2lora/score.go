@@ -44,7 +44,7 @@ in nats per target token. Prefix and target are tokenised on their own.`,
 			if err != nil {
 				return err
 			}
-			s := score.Scorer{Model: b.model, Tokenizer: b.tokenizer, MaxPrefixTokens: o.maxPrefix}
+			s := score.Scorer{Base: b.compute(), Tokenizer: b.tokenizer, MaxPrefixTokens: o.maxPrefix}
 			bar := a.bar()
 			values, err := s.Score(c.Context(), tasks, ad, func(done int) { bar.show("%d of %d tasks", done, len(tasks)) })
 			bar.done()

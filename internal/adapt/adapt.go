@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -69,9 +68,6 @@ const Inactive = 0.01
 // ErrNoSource is returned for a repository without a file to read.
 var ErrNoSource = errors.New("no source files")
 
-// Clones is the folder of the clones of repositories that were given as URLs.
-func Clones() string { return filepath.Join(store.Root(), "repositories") }
-
 // Run does a job. report may be nil.
 func Run(ctx context.Context, j Job, report func(encoder.Progress)) (*adapter.Adapter, *Report, error) {
 	r := &Report{Seconds: map[string]float64{}}
@@ -88,7 +84,7 @@ func Run(ctx context.Context, j Job, report func(encoder.Progress)) (*adapter.Ad
 	if err != nil {
 		return nil, nil, fmt.Errorf("checkpoint %s: %w", j.Checkpoint.Name, err)
 	}
-	repo, err := gitrepo.Open(ctx, j.Repository, gitrepo.Options{AllowNetwork: j.Network, CacheDir: Clones(), Name: j.Name, Progress: j.Git})
+	repo, err := gitrepo.Open(ctx, j.Repository, gitrepo.Options{AllowNetwork: j.Network, CacheDir: store.Clones(), Name: j.Name, Progress: j.Git})
 	if err != nil {
 		return nil, nil, err
 	}

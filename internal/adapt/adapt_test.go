@@ -313,10 +313,3 @@ func TestSkips(t *testing.T) {
 		}
 	}
 }
-
-func TestClones(t *testing.T) {
-	t.Setenv(store.HomeVar, "/somewhere")
-	if got, want := adapt.Clones(), filepath.Join(store.Root(), "repositories"); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}

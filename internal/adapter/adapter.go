@@ -108,7 +108,7 @@ type Provenance struct {
 	Files            int    `json:"files,omitempty"`  // files read
 	Tokens           int    `json:"tokens,omitempty"` // tokens read
 	// MeanDistance is ‖ΔW − ΔW̄‖ / ‖ΔW̄‖ over all modules, where ΔW̄ is the
-	// update of the checkpoint's average adapter; NaN when unknown.
+	// update of the checkpoint's average adapter; nil when unknown.
 	MeanDistance *float64 `json:"mean_distance,omitempty"`
 }
 

@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/tokenizer"
 )
@@ -101,46 +102,52 @@ func Summarize(values []Value) Summary {
 
 // Scorer scores tasks with one base model.
 type Scorer struct {
-	Model     *model.Model
+	Base      compute.Backend
 	Tokenizer *tokenizer.Tokenizer
 	// MaxPrefixTokens cuts prefixes at their beginning; 0 means what the
 	// context allows.
 	MaxPrefixTokens int
 }
 
-// rowsAtOnce is the number of tokens in one pass over the weights.
+// rowsAtOnce bounds the tokens of one pass over the weights, of which tasks of
+// one file or repository have many in common.
 const rowsAtOnce = 1024
 
 // Score scores tasks, with adapter a or the bare base, and calls report with
-// the number of tasks done.
+// the number of tasks done. Tasks that begin with the same tokens are scored in
+// one pass, wherever they are in the list.
 func (s *Scorer) Score(ctx context.Context, tasks []Task, a *adapter.Adapter, report func(done int)) ([]Value, error) {
 	values := make([]Value, len(tasks))
-	for at := 0; at < len(tasks); {
-		b := model.Batch{}
-		which := -1
-		if a != nil {
-			b.Adapters, which = []*adapter.Adapter{a}, 0
+	b := model.Batch{}
+	which := -1
+	if a != nil {
+		b.Adapters, which = []*adapter.Adapter{a}, 0
+	}
+	seqs, tokens := make([]model.Sequence, len(tasks)), make([][]int32, len(tasks))
+	for i, t := range tasks {
+		seq, n, err := s.sequence(t)
+		if err != nil {
+			return nil, fmt.Errorf("task %d: %w", i+1, err)
 		}
-		first, rows := at, 0
-		for ; at < len(tasks) && (rows == 0 || rows < rowsAtOnce); at++ {
-			seq, n, err := s.sequence(tasks[at])
-			if err != nil {
-				return nil, fmt.Errorf("task %d: %w", at+1, err)
-			}
-			seq.Adapter = which
-			rows += len(seq.Tokens)
-			b.Sequences = append(b.Sequences, seq)
-			values[at] = Value{Tokens: len(seq.Labels) - 1, PrefixTokens: n}
+		seq.Adapter = which
+		seqs[i], tokens[i] = seq, seq.Tokens
+		values[i] = Value{Tokens: len(seq.Labels) - 1, PrefixTokens: n}
+	}
+	done := 0
+	for _, group := range compute.Group(tokens, rowsAtOnce) {
+		b.Sequences = nil
+		for _, i := range group {
+			b.Sequences = append(b.Sequences, seqs[i])
 		}
-		res, err := s.Model.Score(ctx, b)
+		res, err := s.Base.Do(ctx, compute.NewRequest(s.Base, compute.Score, b, model.GradientOptions{}))
 		if err != nil {
 			return nil, err
 		}
-		for i := range b.Sequences {
-			s.judge(&values[first+i], b.Sequences[i].Labels, res.NLL[i], res.Argmax[i])
+		for k, i := range group {
+			s.judge(&values[i], seqs[i].Labels, res.NLL[k], res.Argmax[k])
 		}
-		if report != nil {
-			report(at)
+		if done += len(group); report != nil {
+			report(done)
 		}
 	}
 	return values, nil
@@ -157,12 +164,13 @@ func (s *Scorer) sequence(t Task) (model.Sequence, int, error) {
 	if s.Tokenizer.AddBOS() {
 		bos = []int32{s.Tokenizer.BOS()}
 	}
-	room := s.Model.MaxContext() - len(target) - len(bos)
+	context := s.Base.Info().MaxContext
+	room := context - len(target) - len(bos)
 	if s.MaxPrefixTokens > 0 {
 		room = min(room, s.MaxPrefixTokens)
 	}
 	if room < 1 {
-		return model.Sequence{}, 0, fmt.Errorf("target of %d tokens does not fit a context of %d", len(target), s.Model.MaxContext())
+		return model.Sequence{}, 0, fmt.Errorf("target of %d tokens does not fit a context of %d", len(target), context)
 	}
 	prefix = append(bos, prefix[max(0, len(prefix)-room):]...)
 	if len(prefix) == 0 { // something must come before the first target token

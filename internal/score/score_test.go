@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/engine"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/score"
@@ -39,7 +40,7 @@ func alphabet(t *testing.T, change func(*tokenizer.Spec)) *tokenizer.Tokenizer {
 	return tok
 }
 
-func random(t *testing.T, tok *tokenizer.Tokenizer, seed uint64) *score.Scorer {
+func random(t *testing.T, tok *tokenizer.Tokenizer, seed uint64) (*score.Scorer, *model.Model) {
 	t.Helper()
 	m, err := model.NewRandom(model.Config{
 		ModelType: "llama", HiddenSize: 16, IntermediateSize: 24, NumHiddenLayers: 2, NumAttentionHeads: 2,
@@ -49,7 +50,7 @@ func random(t *testing.T, tok *tokenizer.Tokenizer, seed uint64) *score.Scorer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &score.Scorer{Model: m, Tokenizer: tok}
+	return &score.Scorer{Base: &compute.Local{Model: m}, Tokenizer: tok}, m
 }
 
 func randomAdapter(m *model.Model) *adapter.Adapter {
@@ -90,11 +91,11 @@ func TestExactMatchIsGreedy(t *testing.T) {
 	matches, misses, left := 0, 0, 0
 	for seed, change := range []func(*tokenizer.Spec){nil, withBOS, nil, nil} {
 		tok := alphabet(t, change)
-		s := random(t, tok, uint64(seed)+1)
-		e := &engine.Engine{Model: s.Model, Tokenizer: tok}
+		s, m := random(t, tok, uint64(seed)+1)
+		e := &engine.Engine{Model: m, Tokenizer: tok}
 		var a *adapter.Adapter
 		if seed > 1 {
-			a = randomAdapter(s.Model)
+			a = randomAdapter(m)
 		}
 		rng := rand.New(rand.NewPCG(uint64(seed), 7))
 		greedy := func(prefix string, n int) *engine.Completion {
@@ -145,7 +146,7 @@ func TestCrossEntropy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	s := &score.Scorer{Model: m, Tokenizer: tok}
+	s := &score.Scorer{Base: &compute.Local{Model: m}, Tokenizer: tok}
 	for _, a := range []*adapter.Adapter{nil, randomAdapter(m)} {
 		task := score.Task{Prefix: "def test(x):\n    assert f(x) == ", Target: "[1, 'ünï', None]"}
 		got := values(t, s, []score.Task{task}, a)[0]
@@ -179,11 +180,14 @@ func TestCrossEntropy(t *testing.T) {
 // over more than one batch.
 func TestBatching(t *testing.T) {
 	tok := alphabet(t, nil)
-	s := random(t, tok, 3)
+	s, _ := random(t, tok, 3)
 	rng := rand.New(rand.NewPCG(1, 1))
 	tasks := make([]score.Task, 120)
 	for i := range tasks {
 		tasks[i] = score.Task{Prefix: text(rng, rng.IntN(30)), Target: text(rng, 1+rng.IntN(8))}
+	}
+	for i := 2; i < len(tasks); i += 3 { // some continue others far away
+		tasks[i].Prefix = tasks[(i*7)%len(tasks)].Prefix + "a"
 	}
 	var reports []int
 	all, err := s.Score(context.Background(), tasks, nil, func(done int) { reports = append(reports, done) })
@@ -207,7 +211,7 @@ func TestBatching(t *testing.T) {
 
 func TestPrefix(t *testing.T) {
 	tok := alphabet(t, nil)
-	s := random(t, tok, 3)
+	s, m := random(t, tok, 3)
 	long := text(rand.New(rand.NewPCG(2, 2)), 200)
 	ids := tok.Encode(long)
 	same := func(what string, a, b score.Task, most int) {
@@ -225,7 +229,7 @@ func TestPrefix(t *testing.T) {
 
 	// Without a prefix the model starts from the end token.
 	v := values(t, s, []score.Task{{Target: "ab"}}, nil)[0]
-	r, err := s.Model.Score(context.Background(), model.Batch{Sequences: []model.Sequence{{
+	r, err := m.Score(context.Background(), model.Batch{Sequences: []model.Sequence{{
 		Tokens: []int32{tok.EOS(), 0, 1}, Adapter: -1, Labels: []model.Label{{Pos: 0, Target: 0}, {Pos: 1, Target: 1}}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -237,6 +241,10 @@ func TestPrefix(t *testing.T) {
 
 func TestScoreErrors(t *testing.T) {
 	tok := alphabet(t, nil)
+	random := func(t *testing.T, tok *tokenizer.Tokenizer, seed uint64) *score.Scorer {
+		s, _ := random(t, tok, seed)
+		return s
+	}
 	for name, tt := range map[string]struct {
 		s    *score.Scorer
 		task score.Task

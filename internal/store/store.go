@@ -8,6 +8,7 @@
 //	work/             unfinished pulls
 //	locks/            lock files, empty
 //	vectors/          a [Cache] of encoder vectors
+//	repositories/     clones of repositories that were given as URLs
 //
 // All of it can be deleted at any time; what is missing is made again.
 //
@@ -50,6 +51,9 @@ func Root() string {
 	xdg.Reload() // the variables may have been set since the program started
 	return filepath.Join(xdg.CacheHome, "code2lora")
 }
+
+// Clones is the folder of the clones of repositories that were given as URLs.
+func Clones() string { return filepath.Join(Root(), "repositories") }
 
 // WriteFile is [ReplaceFile] in a folder that is made when missing.
 func WriteFile(path string, write func(io.Writer) error) error {

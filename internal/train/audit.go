@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/model"
 )
@@ -53,7 +54,7 @@ const resamples = 2000
 
 // Auditor evaluates heads on repositories.
 type Auditor struct {
-	Base   Gradients
+	Base   compute.Backend
 	Leaves func(token int32) bool
 	// Tokens bounds one pass over the base; 0 means 1,024.
 	Tokens int
@@ -109,29 +110,34 @@ func (a *Auditor) tallies(ctx context.Context, repos []*Repository, adapterOf fu
 	return all, nil
 }
 
-// repository scores the windows of one repository.
+// repository scores the windows of one repository; those that begin with the
+// same imports together.
 func (a *Auditor) repository(ctx context.Context, r *Repository, ad *adapter.Adapter) (t tally, err error) {
 	most := a.Tokens
 	if most == 0 {
 		most = 1024
 	}
-	for at := 0; at < len(r.Windows); {
-		var b model.Batch
-		which := -1
-		if ad != nil {
-			b.Adapters, which = []*adapter.Adapter{ad}, 0
+	var b model.Batch
+	which := -1
+	if ad != nil {
+		b.Adapters, which = []*adapter.Adapter{ad}, 0
+	}
+	seqs, tokens := make([]model.Sequence, len(r.Windows)), make([][]int32, len(r.Windows))
+	for i := range r.Windows {
+		seqs[i] = r.Windows[i].sequence(which)
+		tokens[i] = seqs[i].Tokens
+	}
+	for _, group := range compute.Group(tokens, most) {
+		b.Sequences = nil
+		for _, i := range group {
+			b.Sequences = append(b.Sequences, seqs[i])
 		}
-		first, rows := at, 0
-		for ; at < len(r.Windows) && (rows == 0 || rows+len(r.Windows[at].Tokens) <= most); at++ {
-			b.Sequences = append(b.Sequences, r.Windows[at].sequence(which))
-			rows += len(r.Windows[at].Tokens)
-		}
-		res, err := a.Base.Score(ctx, b)
+		res, err := a.Base.Do(ctx, compute.NewRequest(a.Base, compute.Score, b, model.GradientOptions{}))
 		if err != nil {
 			return t, err
 		}
-		for i := range b.Sequences {
-			t.add(&r.Windows[first+i], b.Sequences[i].Labels, res.NLL[i], res.Argmax[i], a.Leaves)
+		for k, i := range group {
+			t.add(&r.Windows[i], seqs[i].Labels, res.NLL[k], res.Argmax[k], a.Leaves)
 		}
 	}
 	return t, nil

@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/hypernet"
-	"github.com/code2lora/code2lora/internal/model"
 )
 
 // TestAuditOfConstantHead has a head that makes the same adapter for all: own,
@@ -25,7 +25,7 @@ func TestAuditOfConstantHead(t *testing.T) {
 			p.Value[i] += 0.05 * float32(i%3)
 		}
 	}
-	a := Auditor{Base: m, Leaves: func(id int32) bool { return id%2 == 0 }}
+	a := Auditor{Base: local(m), Leaves: func(id int32) bool { return id%2 == 0 }}
 	got, err := a.Audit(context.Background(), head, repos, true)
 	if err != nil {
 		t.Fatal(err)
@@ -73,10 +73,12 @@ func (signed) Average() (*adapter.Adapter, error) { return sign(-1), nil }
 // reader is a base that reads whom an adapter is for. A window's tokens say
 // whose it is: with the right adapter its labels cost 1 and are hit; with the
 // average 2, with a wrong one 3, without one 4.
-type reader struct{ Gradients }
+type reader struct{ compute.Backend }
 
-func (reader) Score(_ context.Context, b model.Batch) (*model.Result, error) {
-	res := &model.Result{}
+func (reader) Info() compute.Info { return compute.Info{} }
+
+func (reader) Do(_ context.Context, b *compute.Request) (*compute.Response, error) {
+	res := &compute.Response{}
 	for _, s := range b.Sequences {
 		nll := float32(4)
 		if s.Adapter >= 0 {

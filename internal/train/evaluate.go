@@ -64,7 +64,7 @@ func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, s
 	if len(repos) < 2 {
 		return nil, errors.New("evaluating needs at least two repositories, to compare own and strange adapters")
 	}
-	auditor := Auditor{Base: d.Model, Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) }}
+	auditor := Auditor{Base: d.backend(), Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) }}
 	e := &Evaluation{Checkpoint: ck.Name, Base: d.Base.Name, Encoder: ck.Encoder, Split: string(split),
 		TasksPerRepo: c.Data.ValidationTasks, WindowTokens: c.Data.WindowTokens}
 	if e.Audit, err = auditor.Audit(ctx, ck.Head, repos, true); err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/model"
@@ -29,6 +30,8 @@ func tinyModel(t *testing.T) *model.Model {
 	}
 	return m
 }
+
+func local(m *model.Model) compute.Backend { return &compute.Local{Model: m, Base: "tiny"} }
 
 // repositories are n repositories with two targets per window. Every target of
 // one is the same token, which its representation gives away.
@@ -88,7 +91,7 @@ func options() Options {
 func newRun(t *testing.T, o Options) *Run {
 	t.Helper()
 	m, repos := tinyModel(t), repositories(1, 6)
-	return &Run{Options: o, Head: newHead(t, m, repos, headOptions()), Base: m, Train: repos, Validation: repositories(2, 3),
+	return &Run{Options: o, Head: newHead(t, m, repos, headOptions()), Base: local(m), Train: repos, Validation: repositories(2, 3),
 		Leaves: func(id int32) bool { return id < 10 }}
 }
 
@@ -105,17 +108,17 @@ func do(ctx context.Context, r *Run, dir string, report func(Progress)) error {
 
 // interrupting calls a function before the n-th gradient.
 type interrupting struct {
-	Gradients
+	compute.Backend
 	n     int64
 	do    func()
 	calls atomic.Int64
 }
 
-func (g *interrupting) Gradient(ctx context.Context, b model.Batch, o model.GradientOptions) (*model.Result, error) {
-	if g.calls.Add(1) == g.n {
+func (g *interrupting) Do(ctx context.Context, r *compute.Request) (*compute.Response, error) {
+	if r.Operation == compute.Gradient && g.calls.Add(1) == g.n {
 		g.do()
 	}
-	return g.Gradients.Gradient(ctx, b, o)
+	return g.Backend.Do(ctx, r)
 }
 
 var rate = regexp.MustCompile(`"per_second":[^,}]*`)

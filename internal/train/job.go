@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/hypernet"
@@ -33,11 +34,22 @@ type Deps struct {
 	Base      adapter.Base
 	Model     *model.Model
 	Tokenizer *tokenizer.Tokenizer
-	Cache     encoder.Cache // of file vectors; may be nil
-	Mirrors   string        // see [Preparation]
-	Network   bool
-	Tool      string // program and version
-	Report    func(format string, args ...any)
+	// Backend answers the requests of training and evaluation; nil: Model does, in
+	// this process.
+	Backend compute.Backend
+	Cache   encoder.Cache // of file vectors; may be nil
+	Mirrors string        // see [Preparation]
+	Network bool
+	Tool    string // program and version
+	Report  func(format string, args ...any)
+}
+
+// backend answers the requests of training and evaluation.
+func (d *Deps) backend() compute.Backend {
+	if d.Backend != nil {
+		return d.Backend
+	}
+	return &compute.Local{Model: d.Model, Base: d.Base.SHA256}
 }
 
 // Data is what a job trains and validates on.
@@ -158,7 +170,7 @@ func NewJob(ctx context.Context, c *Config, d Deps) (*Job, error) {
 		validation = pick(validation, n, c.Train.Seed)
 	}
 	return &Job{config: c, deps: d, enc: data.Train[0].Representation.Encoder, Run: Run{
-		Options: c.Train, Identity: c.Digest() + " " + data.key, Head: head, Base: d.Model, Train: data.Train, Validation: validation,
+		Options: c.Train, Identity: c.Digest() + " " + data.key, Head: head, Base: d.backend(), Train: data.Train, Validation: validation,
 		Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) },
 	}}, nil
 }

@@ -54,7 +54,7 @@ func (p *Preparation) Prepare(ctx context.Context, split dataset.Split, list []L
 	byName := map[string]*Repository{}
 	for i, l := range list {
 		repo, err := gitrepo.Open(ctx, p.locate(l.Name), gitrepo.Options{AllowNetwork: p.Network, Name: l.Name,
-			CacheDir: filepath.Join(store.Root(), "repositories")})
+			CacheDir: store.Clones()})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Name, err)
 		}

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/hypernet"
-	"github.com/code2lora/code2lora/internal/model"
 )
 
 // TestResume cuts runs in all ways and compares every byte that they leave with
@@ -132,7 +132,7 @@ func cut(t *testing.T, r *Run, dir string, n int64) {
 	ctx, cancel := context.WithCancel(context.Background())
 	base := r.Base
 	defer func() { r.Base = base }()
-	r.Base = &interrupting{Gradients: base, n: n, do: cancel}
+	r.Base = &interrupting{Backend: base, n: n, do: cancel}
 	last := 0
 	if err := do(ctx, r, dir, func(p Progress) { last = p.Step }); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want %v", err, context.Canceled)
@@ -294,14 +294,14 @@ func mean(x []float64) (m float64) {
 
 // worse makes each validation's loss larger than the one before.
 type worse struct {
-	Gradients
+	compute.Backend
 	add float32
 }
 
-func (w *worse) Score(ctx context.Context, b model.Batch) (*model.Result, error) {
-	res, err := w.Gradients.Score(ctx, b)
-	w.add++
-	if err == nil {
+func (w *worse) Do(ctx context.Context, r *compute.Request) (*compute.Response, error) {
+	res, err := w.Backend.Do(ctx, r)
+	if err == nil && r.Operation == compute.Score {
+		w.add++
 		for _, nll := range res.NLL {
 			for i := range nll {
 				nll[i] = w.add
@@ -316,7 +316,7 @@ func TestPatience(t *testing.T) {
 	o.ValidateEvery, o.Patience, o.SaveEvery = 2, 3, 100
 	dir := t.TempDir()
 	r := newRun(t, o)
-	r.Base = &worse{Gradients: r.Base}
+	r.Base = &worse{Backend: r.Base}
 	var steps int
 	var best []int
 	report := func(p Progress) {

@@ -3,7 +3,7 @@
 // The data are [Repository] values: a representation, and windows of test
 // files with labelled assertion targets. A step generates the adapters of a
 // few repositories, asks for the loss and the gradient of these adapters
-// through [Gradients] (the frozen base model, here or elsewhere), carries that
+// through a [compute.Backend] (the frozen base model, here or elsewhere), carries that
 // gradient back through the hypernetwork, and updates its parameters.
 //
 // Validation happens on repositories that training never sees, and always
@@ -31,17 +31,11 @@ import (
 	"time"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
 )
-
-// Gradients is the expensive pure function (base, adapters, batch) → (loss,
-// gradient of the adapters). [model.Model] is the one in process.
-type Gradients interface {
-	Gradient(ctx context.Context, b model.Batch, opt model.GradientOptions) (*model.Result, error)
-	Score(ctx context.Context, b model.Batch) (*model.Result, error)
-}
 
 // Options are the settings of the optimisation.
 type Options struct {
@@ -122,7 +116,7 @@ type Progress struct {
 type Run struct {
 	Options    Options
 	Head       hypernet.Head
-	Base       Gradients
+	Base       compute.Backend
 	Train      []*Repository
 	Validation []*Repository
 	Leaves     func(token int32) bool // whether a token ends a target, for exact match
@@ -246,7 +240,7 @@ func (r *Run) accumulate(ctx context.Context, shares []share, weight float32) (l
 			b.Sequences = append(b.Sequences, seq)
 		}
 	}
-	res, err := r.Base.Gradient(ctx, b, model.GradientOptions{Detach: r.Options.Detach})
+	res, err := r.Base.Do(ctx, compute.NewRequest(r.Base, compute.Gradient, b, model.GradientOptions{Detach: r.Options.Detach}))
 	if err != nil {
 		return 0, 0, err
 	}
