@@ -51,7 +51,7 @@ func (m *Model) needWeights() error {
 	bytes := m.packingBytes(now, manyRows, manyRows, false)
 	remedy := "close other programs, or take a smaller base"
 	if now != kernel.Int8 && m.packingBytes(kernel.Int8, manyRows, manyRows, false) < bytes {
-		remedy = "set CODE2LORA_PRECISION=int8, " + remedy
+		remedy = "use --precision int8 (or CODE2LORA_PRECISION=int8), " + remedy
 	}
 	angles := int64(min(m.MaxPositionEmbeddings, maxTabulated)) * int64(m.HeadDim) * 4
 	return memory.Need("loading the weights", bytes+angles, remedy)
@@ -66,7 +66,7 @@ func (m *Model) NeedContext(tokens, prompt, rank int) error {
 	remedy := "shorten the prompt, generate fewer tokens, or close other programs"
 	if packings > context {
 		what += fmt.Sprintf(", and decoding in float32 besides %v,", kernel.CurrentPrecision())
-		remedy = "set CODE2LORA_PRECISION to float32 or int8, or close other programs"
+		remedy = "use --precision float32 or int8, or close other programs"
 	}
 	return memory.Need(what, context+packings, remedy)
 }
