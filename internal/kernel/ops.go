@@ -35,6 +35,10 @@ type ops struct {
 	// with this one.
 	quant *quantOps
 
+	// half is halfGeneric for 1 to halfRows rows.
+	half     func(c []float32, ldc int, a []float32, lda int, b []float32, rows, pairs, panels int, add bool)
+	halfRows int
+
 	// transpose does dst[p*16+j] = src[j*ld+p] for j < 16 and all p < done <= n.
 	transpose func(dst, src []float32, ld, n int) (done int)
 	// copyPanel does dst[p*16+j] = src[p*ld+j] for j < 16 and p < n; n > 0.
@@ -62,6 +66,8 @@ var generic = ops{
 	mr:             4,
 	quant:          &quantGeneric,
 	np:             func(int) int { return 1 },
+	half:           halfGeneric,
+	halfRows:       4,
 	transpose:      func(_, _ []float32, _, _ int) int { return 0 },
 	copyPanel:      copyPanelGeneric,
 	dot:            dotGeneric,

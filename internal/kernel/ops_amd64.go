@@ -29,6 +29,8 @@ func avx2() *ops {
 		mr:             6,
 		np:             panelsAVX2,
 		quant:          &quantAVX2,
+		half:           halfAVX2,
+		halfRows:       2,
 		transpose:      transposeAVX2,
 		copyPanel:      copyPanelAVX2,
 		dot:            dotAVX2,
@@ -53,6 +55,7 @@ func avx2() *ops {
 func avx512() *ops {
 	o := avx2()
 	o.name, o.micro, o.mr, o.np = "avx512", microAVX512, 12, panelsAVX512
+	o.half, o.halfRows = halfAVX512, 8
 	return o
 }
 

@@ -1,0 +1,135 @@
+package kernel
+
+import "fmt"
+
+// Factor is a small matrix W (out, in), packed once, for products that run
+// where they are called: one of the two factors of an adapter in one layer.
+// Several of them, over rows of several requests, are worth one [Parallel].
+//
+// It holds float32 numbers, or bfloat16 ones, which halve what a product of few
+// rows waits for, its memory. In both cases x and the sums are float32, and
+// a row's result does not depend on the number of rows.
+type Factor struct {
+	out, in int
+	half    bool
+	data    []float32 // panels of 16 rows of W, transposed; of pairs if half
+}
+
+// NewFactor packs scale·w (out, in), rounded to bfloat16 if half.
+func NewFactor(w []float32, out, in int, scale float32, half bool) *Factor {
+	if len(w) != out*in || out < 1 || in < 1 {
+		panic(fmt.Sprintf("kernel: NewFactor of %d values as a matrix (%d, %d)", len(w), out, in))
+	}
+	f := &Factor{out: out, in: in, half: half}
+	f.data = aligned(f.Panels() * f.panelSize())
+	panel := packBuffer(panelWidth * in)
+	defer packBuffers.Put(panel)
+	for q := range f.Panels() {
+		n := min(panelWidth, out-q*panelWidth)
+		active.packTransposed(*panel, w[q*panelWidth*in:], in, n, in, scale)
+		dst := f.data[q*f.panelSize():][:f.panelSize()]
+		if !half {
+			copy(dst, *panel)
+			continue
+		}
+		for p := range in / 2 {
+			for j := range panelWidth {
+				dst[p*panelWidth+j] = pair((*panel)[2*p*panelWidth+j], (*panel)[(2*p+1)*panelWidth+j])
+			}
+		}
+		if in%2 == 1 {
+			for j, v := range (*panel)[(in-1)*panelWidth:] {
+				dst[in/2*panelWidth+j] = pair(v, 0)
+			}
+		}
+	}
+	return f
+}
+
+func (f *Factor) panelSize() int {
+	if f.half {
+		return ceilDiv(f.in, 2) * panelWidth
+	}
+	return f.in * panelWidth
+}
+
+// Panels returns the number of panels, 16 columns of y each but for the last.
+func (f *Factor) Panels() int { return ceilDiv(f.out, panelWidth) }
+
+// Bytes returns the size of the packing.
+func (f *Factor) Bytes() int { return 4 * len(f.data) }
+
+// Forward does y (T, out) = x (T, in) · Wᵀ, or adds the product if add, on the
+// calling goroutine, for panels from..to−1 of W. Rows of y are ldy apart, rows
+// of x ldx.
+func (f *Factor) Forward(y []float32, ldy int, x []float32, ldx, T, from, to int, add bool) {
+	checkMatrix("y of a Factor", false, T, f.out, y, ldy)
+	checkMatrix("x of a Factor", false, T, f.in, x, ldx)
+	if from < 0 || to > f.Panels() || from > to {
+		panic(fmt.Sprintf("kernel: panels %d to %d of a Factor that has %d", from, to, f.Panels()))
+	}
+	if T == 0 || from == to {
+		return
+	}
+	b := f.data[from*f.panelSize():]
+	at, n := from*panelWidth, min(f.out, to*panelWidth)-from*panelWidth
+	if !f.half {
+		active.tile(y[at:], ldy, view{x, ldx, 1}, panels{b, panelWidth, f.panelSize()}, T, n, f.in, add)
+		return
+	}
+	pairs := ceilDiv(f.in, 2)
+	if f.in%2 == 1 { // the last pair needs a second number
+		buf := packBuffer(T * (f.in + 1))
+		defer packBuffers.Put(buf)
+		for t := range T {
+			copy((*buf)[t*(f.in+1):], x[t*ldx:][:f.in])
+			(*buf)[t*(f.in+1)+f.in] = 0
+		}
+		x, ldx = *buf, f.in+1
+	}
+	whole := n / panelWidth
+	for t := 0; t < T; {
+		rows := min(active.halfRows, T-t)
+		if whole > 0 {
+			active.half(y[t*ldy+at:], ldy, x[t*ldx:], ldx, b, rows, pairs, whole, add)
+		}
+		if rest := n - whole*panelWidth; rest > 0 {
+			active.halfEdge(y[t*ldy+at+whole*panelWidth:], ldy, x[t*ldx:], ldx, b[whole*f.panelSize():], rows, pairs, rest, add)
+		}
+		t += rows
+	}
+}
+
+// halfEdge is half for a panel of which only n columns belong to C.
+func (o *ops) halfEdge(c []float32, ldc int, a []float32, lda int, b []float32, rows, pairs, n int, add bool) {
+	buf := edges.Get().(*[maxRows * maxCols]float32)
+	defer edges.Put(buf)
+	o.half(buf[:], panelWidth, a, lda, b, rows, pairs, 1, false)
+	for r := range rows {
+		dst, src := c[r*ldc:][:n], buf[r*panelWidth:][:n]
+		for j, v := range src {
+			if add {
+				dst[j] += v
+			} else {
+				dst[j] = v
+			}
+		}
+	}
+}
+
+// MulPanels does C (m, n) = A (m, k) · B, or C += A·B if add, on the calling
+// goroutine: a Gemm without packing. B lies in panels of 16 columns: column
+// 16·q+j of its row p is b[q·panelStride + p·rowStride + j]; the last panel must
+// be filled up. A row of C does not depend on m, nor on terms at the end whose
+// factor in A is zero, as long as k is at most 320.
+func MulPanels(c []float32, ldc int, a []float32, lda int, b []float32, rowStride, panelStride, m, n, k int, add bool) {
+	checkMatrix("C", false, m, n, c, ldc)
+	checkMatrix("A", false, m, k, a, lda)
+	if m == 0 || n == 0 || k == 0 {
+		return
+	}
+	if need := (ceilDiv(n, panelWidth)-1)*panelStride + (k-1)*rowStride + panelWidth; len(b) < need {
+		panic(fmt.Sprintf("kernel: MulPanels (%d, %d, %d) of B with %d elements, want %d", m, n, k, len(b), need))
+	}
+	active.tile(c, ldc, view{a, lda, 1}, panels{b, rowStride, panelStride}, m, n, k, add)
+}
