@@ -133,3 +133,6 @@ func MulPanels(c []float32, ldc int, a []float32, lda int, b []float32, rowStrid
 	}
 	active.tile(c, ldc, view{a, lda, 1}, panels{b, rowStride, panelStride}, m, n, k, add)
 }
+
+// In returns the number of columns of W.
+func (f *Factor) In() int { return f.in }

@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/nn"
@@ -10,130 +11,172 @@ import (
 
 // Cache holds the keys and values of one sequence for decoding. Its contents
 // depend on the adapter, so a cache belongs to one.
+//
+// It grows in pages of [nn.PageRows] tokens, which are never moved. Caches that
+// were forked from each other share the full pages of their common beginning;
+// who changes a shared page makes a copy first.
 type Cache struct {
 	m       *Model
-	adapter *adapter.Adapter
-	n       int         // rows held
-	k, v    [][]float32 // per layer (capacity, Hkv·hd)
+	adapter *Packed     // nil for the bare base
+	n       int         // tokens held
+	pages   [][]float32 // each (layers, nn.Cached.PageSize())
+	shared  int         // leading pages that another cache may have, too
 }
 
 // NewCache returns an empty cache for a sequence that uses adapter a, which
-// may be nil.
+// may be nil. For many sequences with one adapter, see [Model.NewCacheOf].
 func (m *Model) NewCache(a *adapter.Adapter) (*Cache, error) {
-	if err := m.checkAdapter(a); err != nil {
+	p, err := m.Pack(a)
+	if err != nil {
 		return nil, err
 	}
-	return &Cache{m: m, adapter: a, k: make([][]float32, m.NumHiddenLayers), v: make([][]float32, m.NumHiddenLayers)}, nil
+	return m.NewCacheOf(p), nil
+}
+
+// NewCacheOf returns an empty cache for a sequence that uses an adapter that
+// the model has packed; nil stands for the bare base.
+func (m *Model) NewCacheOf(p *Packed) *Cache {
+	if p != nil && p.m != m {
+		panic("model: adapter packed for another model")
+	}
+	return &Cache{m: m, adapter: p}
 }
 
 // Len returns the number of tokens whose keys and values are held.
 func (c *Cache) Len() int { return c.n }
 
-// Truncate forgets all but the first n tokens.
-func (c *Cache) Truncate(n int) { c.n = min(c.n, max(0, n)) }
+// Bytes returns the memory that the cache takes, shared pages included.
+func (c *Cache) Bytes() int64 { return int64(len(c.pages)) * c.m.pageBytes() }
 
-// put stores the keys and values of new rows behind those of layer l, and
-// returns all of them. The rows count once the pass has ended.
-func (c *Cache) put(l int, k, v []float32) (ks, vs []float32) {
-	at := c.n * c.m.NumKeyValueHeads * c.m.HeadDim
-	c.k[l] = append(c.k[l][:at], k...)
-	c.v[l] = append(c.v[l][:at], v...)
-	return c.k[l], c.v[l]
+// Truncate forgets all but the first n tokens.
+func (c *Cache) Truncate(n int) {
+	c.n = min(c.n, max(0, n))
+	keep := pagesFor(c.n)
+	clear(c.pages[keep:])
+	c.pages = c.pages[:keep]
+	c.shared = min(c.shared, keep)
 }
+
+// Fork returns a cache that holds the first n tokens of c. It shares the pages
+// that they fill, and copies the one that they begin.
+func (c *Cache) Fork(n int) *Cache {
+	n = min(c.n, max(0, n))
+	full := n / nn.PageRows
+	f := &Cache{m: c.m, adapter: c.adapter, n: n, pages: slices.Clone(c.pages[:full]), shared: full}
+	if n%nn.PageRows > 0 {
+		f.pages = append(f.pages, slices.Clone(c.pages[full]))
+	}
+	c.shared = max(c.shared, full)
+	return f
+}
+
+// reserve makes room for n more tokens, in pages that no other cache has.
+func (c *Cache) reserve(n int) {
+	if first := c.n / nn.PageRows; first < c.shared {
+		if c.n%nn.PageRows > 0 {
+			c.pages[first] = slices.Clone(c.pages[first])
+		} else {
+			c.pages = c.pages[:first]
+		}
+		c.shared = first
+	}
+	for len(c.pages) < pagesFor(c.n+n) {
+		c.pages = append(c.pages, make([]float32, c.m.pageBytes()/4))
+	}
+}
+
+// pagesFor returns how many pages n tokens take.
+func pagesFor(n int) int { return (n + nn.PageRows - 1) / nn.PageRows }
+
+// cached describes attention over the model's caches.
+func (c *Config) cached() nn.Cached {
+	return nn.Cached{H: c.NumAttentionHeads, Hkv: c.NumKeyValueHeads, HD: c.HeadDim}
+}
+
+// pageBytes is the size of a page, for all layers.
+func (c *Config) pageBytes() int64 {
+	return 4 * int64(c.NumHiddenLayers) * int64(c.cached().PageSize())
+}
+
+// CacheBytes returns the memory that a [Cache] of n tokens takes.
+func (c *Config) CacheBytes(n int) int64 { return int64(pagesFor(n)) * c.pageBytes() }
+
+// Rows says for which tokens of an [Extension] logits are wanted.
+type Rows int
+
+const (
+	LastRow Rows = iota // for the last one
+	AllRows             // for every one: to check a draft
+	NoRows              // for none: for a part of a prompt
+)
 
 // Extension asks to append tokens to the sequence of a cache.
 type Extension struct {
 	Cache  *Cache
 	Tokens []int32 // at least one
+	Logits Rows
+}
+
+func (e *Extension) rows() int {
+	switch e.Logits {
+	case AllRows:
+		return len(e.Tokens)
+	case NoRows:
+		return 0
+	}
+	return 1
 }
 
 // Extend appends tokens to several sequences, in one pass over the weights,
-// and returns for each the logits (V) that follow its last token. Sequences
-// may use different adapters. On error the caches are as before. A cache must
-// not be used by two calls at once.
+// and returns for each the logits (rows, V) that follow its last token, or all
+// of them, see [Rows]. Sequences may use different adapters; those with the
+// same one are fastest as neighbours. On error the caches are as before. A
+// cache must not be used by two calls at once.
+//
+// What a token gets does not depend on the other sequences of the call, nor on
+// how a sequence was cut into calls, to the bit; but in the precision
+// [kernel.BFloat16], where it matters whether a call has 8 rows or more.
 func (m *Model) Extend(ctx context.Context, exts []Extension) ([][]float32, error) {
+	return m.ExtendIn(ctx, new(Workspace), exts)
+}
+
+// ExtendIn is [Model.Extend] in memory that is used again: the logits are valid
+// until w is next used.
+func (m *Model) ExtendIn(ctx context.Context, w *Workspace, exts []Extension) ([][]float32, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if len(exts) == 0 {
 		return nil, nil
 	}
-	segs := make([]segment, len(exts))
-	var tokens []int32
+	if err := m.checkExtensions(exts); err != nil {
+		return nil, err
+	}
+	w.begin(m, exts)
+	for l := range m.layers {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		w.layer(l)
+	}
+	return w.logits(exts), nil
+}
+
+func (m *Model) checkExtensions(exts []Extension) error {
 	seen := map[*Cache]bool{}
 	for i, e := range exts {
 		switch {
 		case e.Cache == nil || e.Cache.m != m:
-			return nil, fmt.Errorf("extension %d: its cache was made for another model", i)
+			return fmt.Errorf("extension %d: its cache was made for another model", i)
 		case seen[e.Cache]:
-			return nil, fmt.Errorf("extension %d: its cache is used twice in one call", i)
+			return fmt.Errorf("extension %d: its cache is used twice in one call", i)
 		case len(e.Tokens) == 0:
-			return nil, fmt.Errorf("extension %d has no tokens", i)
+			return fmt.Errorf("extension %d has no tokens", i)
 		}
 		if err := m.checkTokens(e.Tokens, e.Cache.n); err != nil {
-			return nil, fmt.Errorf("extension %d: %w", i, err)
+			return fmt.Errorf("extension %d: %w", i, err)
 		}
 		seen[e.Cache] = true
-		segs[i] = segment{n: len(e.Tokens), adapter: e.Cache.adapter, cache: e.Cache}
-		tokens = append(tokens, e.Tokens...)
 	}
-	p := newPass(m, segs)
-	defer p.free()
-	p.embedTokens(tokens)
-	if err := p.run(ctx, 0, m.NumHiddenLayers); err != nil {
-		return nil, err
-	}
-	D, V, n := m.HiddenSize, m.VocabSize, len(segs)
-	x, rstd, logits := p.mem.floats(n*D), p.mem.floats(n), make([]float32, n*V)
-	for i, s := range p.segs {
-		copy(x[i*D:][:D], p.x[(s.at+s.n-1)*D:][:D])
-	}
-	nn.RMSNormForward(x, rstd, x, m.outputNorm, n, D, float32(m.RMSNormEps))
-	m.output.Forward(logits, x, n)
-	rows := make([][]float32, n)
-	for i := range rows {
-		rows[i] = logits[i*V:][:V:V]
-		exts[i].Cache.n += len(exts[i].Tokens)
-	}
-	return rows, nil
-}
-
-// Hidden returns the hidden states of several sequences after the given number
-// of blocks (0: the embeddings; NumHiddenLayers: what the final norm reads):
-// one slice (tokens, D) per sequence. It runs no further than asked, and
-// computes common prefixes once. They are, bit for bit, what sequences without
-// an adapter have at that place in [Model.Score] and [Model.Gradient], so they
-// may stand in for it, see [Sequence]; only in precision bfloat16 there are
-// other bits in a batch of less than eight tokens.
-func (m *Model) Hidden(ctx context.Context, sequences [][]int32, blocks int) ([][]float32, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if blocks < 0 || blocks > m.NumHiddenLayers {
-		return nil, fmt.Errorf("hidden states after %d blocks: the model has %d", blocks, m.NumHiddenLayers)
-	}
-	if len(sequences) == 0 {
-		return nil, nil
-	}
-	b := Batch{Sequences: make([]Sequence, len(sequences))}
-	for i, tokens := range sequences {
-		if len(tokens) == 0 {
-			return nil, fmt.Errorf("sequence %d has no tokens", i)
-		}
-		if err := m.checkTokens(tokens, 0); err != nil {
-			return nil, fmt.Errorf("sequence %d: %w", i, err)
-		}
-		b.Sequences[i] = Sequence{Tokens: tokens, Adapter: -1}
-	}
-	y := newLayout(b, true, true)
-	p := newTreePass(m, b, y, nil)
-	defer p.free()
-	if err := p.run(ctx, 0, blocks); err != nil {
-		return nil, err
-	}
-	out := make([][]float32, len(sequences))
-	for i := range out {
-		out[i] = y.ownRows(nil, i, len(sequences[i]), p.x, m.HiddenSize)
-	}
-	return out, nil
+	return nil
 }

@@ -14,7 +14,6 @@ type segment struct {
 	at, n   int              // first row, rows
 	adapter *adapter.Adapter // nil for the bare base
 	grad    *adapter.Adapter // receives the adapter's gradient in the backward pass
-	cache   *Cache           // nil without cached keys and values
 }
 
 // pass is one forward pass over the rows of a batch.
@@ -26,7 +25,7 @@ type pass struct {
 	groups []group  // runs of rows with the same adapter
 	rank   int      // largest rank of an adapter
 	pos    []int32  // (T) position of each row inside its sequence
-	layout *layout  // of the batch, unless there are cached keys and values
+	layout *layout  // of the batch
 	tree   *nn.Tree // attention over it
 	x      []float32
 	h      []float32 // (T, max(D,F)), see buffers
@@ -88,13 +87,6 @@ func newPass(m *Model, segs []segment) *pass {
 		if s.adapter != nil {
 			p.rank = max(p.rank, s.adapter.Rank)
 		}
-		past := 0
-		if s.cache != nil {
-			past = s.cache.n
-		}
-		for j := range s.n {
-			p.pos = append(p.pos, int32(past+j))
-		}
 		if g := len(p.groups) - 1; g >= 0 && p.groups[g].adapter == s.adapter && p.groups[g].grad == s.grad {
 			p.groups[g].n += s.n
 		} else {
@@ -106,13 +98,6 @@ func newPass(m *Model, segs []segment) *pass {
 
 // free ends the pass: its slices may be reused.
 func (p *pass) free() { p.mem.free() }
-
-// embedTokens fills x with the embeddings of the segments' tokens.
-func (p *pass) embedTokens(tokens []int32) {
-	D := p.m.HiddenSize
-	p.x = p.mem.floats(p.T * D)
-	kernel.Parallel(p.T, func(t int) { p.m.embed(p.x[t*D:][:D], tokens[t]) })
-}
 
 // buffers are the rows that a layer works on.
 type buffers struct {
@@ -180,7 +165,7 @@ func (p *pass) layerUpToDown(l int, b *buffers, s *saved) []float32 {
 	}
 	m.rope.Forward(b.q, p.pos, T, m.NumAttentionHeads)
 	m.rope.Forward(b.k, p.pos, T, m.NumKeyValueHeads)
-	p.attend(l, b)
+	p.tree.Forward(b.o, b.lse, b.q, b.k, b.v)
 	p.linearAdd(b.o, l, adapter.OProj, s)
 
 	if s != nil {
@@ -255,40 +240,6 @@ func (p *pass) lora(y, x []float32, l int, mod adapter.Module, s *saved) {
 func (p *pass) swiGLU(h, gate, up []float32) {
 	F := p.m.IntermediateSize
 	kernel.Parallel(p.T, func(t int) { kernel.SwiGLU(h[t*F:][:F], gate[t*F:][:F], up[t*F:][:F]) })
-}
-
-// attention describes the attention of one segment.
-func (p *pass) attention(s segment) nn.Attention {
-	a := nn.Attention{H: p.m.NumAttentionHeads, Hkv: p.m.NumKeyValueHeads, HD: p.m.HeadDim, N: s.n}
-	if s.cache != nil {
-		a.Past = s.cache.n
-	}
-	return a
-}
-
-// attend runs attention for every segment, over cached keys and values where
-// there are some.
-func (p *pass) attend(l int, b *buffers) {
-	if p.tree != nil {
-		p.tree.Forward(b.o, b.lse, b.q, b.k, b.v)
-		return
-	}
-	m := p.m
-	wq, wkv := m.NumAttentionHeads*m.HeadDim, m.NumKeyValueHeads*m.HeadDim
-	var units []func()
-	for _, s := range p.segs {
-		a := p.attention(s)
-		k, v := b.k[s.at*wkv:], b.v[s.at*wkv:]
-		if s.cache != nil {
-			k, v = s.cache.put(l, k[:s.n*wkv], v[:s.n*wkv])
-		}
-		for u := range a.Units() {
-			units = append(units, func() {
-				a.Forward(u, b.o[s.at*wq:], b.lse[s.at*a.H:], b.q[s.at*wq:], k, v)
-			})
-		}
-	}
-	kernel.Parallel(len(units), func(i int) { units[i]() })
 }
 
 // checkTokens reports the first token that is not in the vocabulary and a

@@ -59,9 +59,9 @@ func (m *Model) needWeights() error {
 
 // NeedContext returns an error if there is too little memory for a sequence of
 // the given number of tokens, counted from an empty [Cache], of which at most
-// prompt tokens are added at a time with adapters of the given rank.
-func (m *Model) NeedContext(tokens, prompt, rank int) error {
-	context, packings := m.contextBytes(tokens, prompt, rank)
+// rows tokens are added at a time with adapters of the given rank.
+func (m *Model) NeedContext(tokens, rows, rank int) error {
+	context, packings := m.contextBytes(tokens, rows, rank)
 	what := fmt.Sprintf("a context of %d tokens", tokens)
 	remedy := "shorten the prompt, generate fewer tokens, or close other programs"
 	if packings > context {
@@ -74,15 +74,22 @@ func (m *Model) NeedContext(tokens, prompt, rank int) error {
 // contextBytes returns the memory for a context, and that for packings that its
 // passes will make: a prompt and the single tokens after it may need different
 // ones.
-func (m *Model) contextBytes(tokens, prompt, rank int) (context, packings int64) {
-	context = 2 * int64(m.NumHiddenLayers) * int64(m.NumKeyValueHeads) * int64(m.HeadDim) * 4 * int64(tokens)
-	context += context / 4 // slices grow in steps of up to a quarter
+func (m *Model) contextBytes(tokens, rows, rank int) (context, packings int64) {
 	p := kernel.CurrentPrecision()
 	packings = m.packingBytes(p, 1, 1, false)
 	if p == kernel.BFloat16 {
 		packings += m.packingBytes(p, manyRows, 1, false)
 	}
-	return context + m.passBytes(prompt, 1, rank, false), packings
+	return m.CacheBytes(tokens) + m.workspaceBytes(rows, rank), packings
+}
+
+// workspaceBytes returns the memory of a [Workspace] for passes of T rows that
+// ask for the logits of one.
+func (m *Model) workspaceBytes(T, rank int) int64 {
+	D, F := int64(m.HiddenSize), int64(m.IntermediateSize)
+	wq, wkv := int64(m.NumAttentionHeads*m.HeadDim), int64(m.NumKeyValueHeads*m.HeadDim)
+	row := 2*D + 3*F + 2*(wq+wkv) + int64(m.NumAttentionHeads) + 1 + 3*int64(rank)
+	return 4 * (int64(T)*row + D + int64(m.VocabSize))
 }
 
 // GradientBytes returns how much memory [Model.Gradient] takes beyond the

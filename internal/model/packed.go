@@ -1,0 +1,66 @@
+package model
+
+import (
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/kernel"
+)
+
+// Packed is an adapter packed for decoding with one model. It is a copy: what
+// is done to the adapter afterwards doesn't change it. It may be used from
+// several goroutines at once.
+//
+// The factors are float32 in the precision [kernel.Float32], and bfloat16 in the
+// others, since a decoded token waits for the memory of its adapter, and eight
+// adapters are as large as a small base. Rounding changes a factor by at most
+// 2⁻⁹ of itself, and so an adapter's part of a linear layer's output by at most
+// 2⁻⁸ of Σ|b|·|a|·|x|: less than the rounding of activations to int8, or
+// of both operands to bfloat16, does to the base's part. Scoring and training
+// always use the float32 factors.
+type Packed struct {
+	m      *Model
+	rank   int
+	bytes  int64
+	layers [][adapter.NumModules]factors
+}
+
+// factors are those of one linear layer; nil if it has none. b has the scale.
+type factors struct{ a, b *kernel.Factor }
+
+// Pack packs adapter a, which may be nil: so is the result then, which stands
+// for the bare base.
+func (m *Model) Pack(a *adapter.Adapter) (*Packed, error) {
+	if a == nil {
+		return nil, nil
+	}
+	if err := m.checkAdapter(a); err != nil {
+		return nil, err
+	}
+	p := &Packed{m: m, rank: a.Rank, layers: make([][adapter.NumModules]factors, len(a.Layers))}
+	half := kernel.CurrentPrecision() != kernel.Float32
+	entries := a.Pairs()
+	packed := make([]factors, len(entries))
+	kernel.Parallel(len(entries), func(i int) {
+		e, s := entries[i], a.Dims.Modules[entries[i].Module]
+		packed[i].a = kernel.NewFactor(e.A, a.Rank, s.In, 1, half)
+		packed[i].b = kernel.NewFactor(e.B, s.Out, a.Rank, a.Scale(), half)
+	})
+	of := map[*adapter.Pair]factors{}
+	for i, e := range entries {
+		of[e.Pair] = packed[i]
+		p.bytes += int64(packed[i].a.Bytes() + packed[i].b.Bytes())
+	}
+	for l := range a.Layers {
+		for mod, pair := range a.Layers[l] {
+			p.layers[l][mod] = of[pair]
+		}
+	}
+	return p, nil
+}
+
+// Bytes returns the memory that the packing takes.
+func (p *Packed) Bytes() int64 {
+	if p == nil {
+		return 0
+	}
+	return p.bytes
+}
