@@ -62,7 +62,8 @@ func (a Cached) Units(n int) int { return a.Hkv * ((n + a.queries() - 1) / a.que
 //
 //	S = q kᵀ / sqrt(hd);  P = softmax(S);  o = P v
 func (a Cached) Forward(unit int, o, q []float32, n, past int, pages [][]float32) {
-	h, lo := unit%a.Hkv, unit/a.Hkv*a.queries()
+	// The longest units come first, so that the threads end together.
+	h, lo := unit%a.Hkv, (a.Units(n)-1-unit)/a.Hkv*a.queries()
 	hi := min(n, lo+a.queries())
 	group, keys, wv := a.H/a.Hkv, past+hi, a.valueWidth()
 	rows, width := (hi-lo)*group, (keys+PageRows-1)/PageRows*PageRows
