@@ -1,9 +1,24 @@
-// Package engine completes text: prompt, model and adapter in, completion out.
+// Package engine completes text: prompts, model and adapters in, completions
+// out.
 //
-// The base stays resident; an adapter is chosen per request and applied
-// unmerged. [Engine.Complete] prefills the prompt into a key/value cache and
-// decodes token by token, streaming text as soon as it is whole UTF-8 and
-// cannot belong to a stop sequence any more.
+// The base stays resident; an adapter is packed once, as a [Handle], chosen per
+// request, and applied unmerged. Requests are decoded together, whatever their
+// adapters: [Engine.CompleteBatch] takes a list, a [Scheduler] takes them as
+// they come, and [Engine.Complete] is the case of one. In each pass over the
+// weights every request takes part with a piece of its prompt, or with its
+// next token; then it streams text as soon as that is whole UTF-8 and cannot
+// belong to a stop sequence any more.
+//
+// Three things make this fast and change no bit of a result (in the precision
+// bfloat16: no more than the last places), since what the model gives a token
+// does not depend on the other rows of a pass:
+//
+//   - decoding together: one product with the base for all requests;
+//   - the prompt cache: keys and values of earlier requests with the same adapter
+//     are taken over as far as the tokens are the same, see [Engine.CacheBytes];
+//   - look-up decoding: what followed the last tokens where they appeared
+//     before, in the prompt, the answer or an [Index] of a repository, is
+//     proposed as a draft, and one pass verifies all of it.
 package engine
 
 import (
@@ -11,10 +26,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/code2lora/code2lora/internal/adapter"
-	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/tokenizer"
 )
@@ -24,7 +37,16 @@ import (
 type Engine struct {
 	Model     *model.Model
 	Tokenizer *tokenizer.Tokenizer
+	// CacheBytes bounds the prompt cache; 0 means [DefaultCacheBytes], and less
+	// that there is none. It must not change after the first request.
+	CacheBytes int64
+
+	prompts promptCache
 }
+
+// DefaultCacheBytes is 256 MiB: some 6,000 tokens of a base of 135 million
+// parameters.
+const DefaultCacheBytes = 256 << 20
 
 // Prompt is what surrounds the completion.
 type Prompt struct {
@@ -43,6 +65,7 @@ type Options struct {
 	TopP        float64  // sample among the smallest set of this probability; 0 or 1: all
 	Seed        uint64   // of the sampler
 	Stop        []string // texts that end the completion and are not part of it
+	NoLookup    bool     // decode token by token, without drafts
 }
 
 // Validate reports every option that cannot work.
@@ -83,70 +106,26 @@ type Completion struct {
 	PromptTokens  int       `json:"prompt_tokens"`
 	Truncated     bool      `json:"truncated"`      // the prompt's beginning did not fit the context
 	SuffixIgnored bool      `json:"suffix_ignored"` // the base has no fill-in-the-middle tokens
+	CachedTokens  int       `json:"-"`              // of the prompt, taken from the prompt cache
+	Drafted       int       `json:"-"`              // tokens proposed by look-up
+	Accepted      int       `json:"-"`              // of those
 }
 
 // Complete continues a prompt, with adapter a or, when it is nil, the bare
 // base. emit, if not nil, receives the text piece by piece; an error from it
 // ends the completion.
+//
+// It packs the adapter first: for more than one prompt with an adapter, make a
+// [Handle] and call [Engine.Do] or [Engine.CompleteBatch].
 func (e *Engine) Complete(ctx context.Context, p Prompt, a *adapter.Adapter, opt Options, emit func(string) error) (*Completion, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Completion{Tokens: []int32{}, LogProbs: []float32{}, FinishReason: FinishLength} // no null in JSON
-	ids, err := e.promptTokens(p, opt.MaxTokens, c)
+	h, err := e.Handle(a)
 	if err != nil {
 		return nil, err
 	}
-	c.PromptTokens = len(ids)
-	rank := 0
-	if a != nil {
-		rank = a.Rank
-	}
-	if err := e.Model.NeedContext(len(ids)+opt.MaxTokens, len(ids), rank); err != nil {
-		return nil, err
-	}
-	cache, err := e.Model.NewCache(a)
-	if err != nil {
-		return nil, err
-	}
-	sampler := newSampler(opt)
-	out := &output{stops: opt.Stop, emit: emit}
-	stream := e.Tokenizer.NewStream()
-	next := ids
-	for len(c.Tokens) < opt.MaxTokens && cache.Len()+len(next) <= e.Model.MaxContext() {
-		logits, err := e.Model.Extend(ctx, []model.Extension{{Cache: cache, Tokens: next}})
-		if err != nil {
-			return nil, err
-		}
-		id := sampler.next(logits[0])
-		if e.Tokenizer.IsEOG(id) {
-			c.FinishReason = FinishStop
-			break
-		}
-		c.Tokens = append(c.Tokens, id)
-		c.LogProbs = append(c.LogProbs, logits[0][id]-kernel.LogSumExp(logits[0]))
-		stopped, err := out.write(stream.Write(id))
-		if err != nil {
-			return nil, err
-		}
-		if stopped {
-			c.FinishReason = FinishStop
-			c.Text = out.text()
-			return c, nil
-		}
-		next = []int32{id}
-	}
-	stopped, err := out.write(stream.Flush())
-	if stopped {
-		c.FinishReason = FinishStop
-	} else if err == nil {
-		err = out.flush()
-	}
-	if err != nil {
-		return nil, err
-	}
-	c.Text = out.text()
-	return c, nil
+	return e.Do(ctx, Request{Prompt: p, Adapter: h, Options: opt, Emit: emit})
 }
 
 // promptTokens lays out a prompt, cut at its beginning to leave room for the
@@ -168,11 +147,8 @@ func (e *Engine) promptTokens(p Prompt, maxTokens int, c *Completion) ([]int32, 
 	c.SuffixIgnored = p.Suffix != "" && !fim
 	if p.Suffix == "" || !fim {
 		if len(prefix) == 0 && len(bos) == 0 {
-			start := t.BOS()
-			if start < 0 {
-				start = t.EOS()
-			}
-			if start < 0 {
+			start, ok := t.Start()
+			if !ok {
 				return nil, errors.New("empty prompt, and the base has no token to start from: give some text")
 			}
 			prefix = []int32{start}
@@ -189,56 +165,4 @@ func (e *Engine) promptTokens(p Prompt, maxTokens int, c *Completion) ([]int32, 
 	ids := append(append(bos, pre), prefix[len(prefix)-forPrefix:]...)
 	ids = append(append(ids, suf), suffix[:forSuffix]...)
 	return append(ids, mid), nil
-}
-
-// output collects text, holds back what may be the beginning of a stop
-// sequence, and passes on the rest.
-type output struct {
-	stops []string
-	emit  func(string) error
-	done  strings.Builder // passed on
-	held  string
-}
-
-func (o *output) text() string { return o.done.String() }
-
-// write adds text and reports whether a stop sequence has appeared.
-func (o *output) write(s string) (stopped bool, err error) {
-	o.held += s
-	first := -1
-	for _, stop := range o.stops {
-		if i := strings.Index(o.held, stop); i >= 0 && (first < 0 || i < first) {
-			first = i
-		}
-	}
-	if first >= 0 {
-		return true, o.pass(first)
-	}
-	return false, o.pass(len(o.held) - o.partial())
-}
-
-// partial returns the length of the longest end of held that begins a stop
-// sequence.
-func (o *output) partial() int {
-	longest := 0
-	for _, stop := range o.stops {
-		for n := min(len(stop)-1, len(o.held)); n > longest; n-- {
-			if strings.HasSuffix(o.held, stop[:n]) {
-				longest = n
-			}
-		}
-	}
-	return longest
-}
-
-func (o *output) flush() error { return o.pass(len(o.held)) }
-
-func (o *output) pass(n int) error {
-	s := o.held[:n]
-	o.held = o.held[n:]
-	o.done.WriteString(s)
-	if s == "" || o.emit == nil {
-		return nil
-	}
-	return o.emit(s)
 }

@@ -48,6 +48,17 @@ func (c *Cache) Len() int { return c.n }
 // Bytes returns the memory that the cache takes, shared pages included.
 func (c *Cache) Bytes() int64 { return int64(len(c.pages)) * c.m.pageBytes() }
 
+// EachPage calls f with the identity of each page, by which pages that caches
+// share can be told from others. A page takes [Cache.PageBytes].
+func (c *Cache) EachPage(f func(*float32)) {
+	for _, p := range c.pages {
+		f(&p[0])
+	}
+}
+
+// PageBytes returns the size of a page.
+func (c *Cache) PageBytes() int64 { return c.m.pageBytes() }
+
 // Truncate forgets all but the first n tokens.
 func (c *Cache) Truncate(n int) {
 	c.n = min(c.n, max(0, n))

@@ -174,11 +174,8 @@ func (s *Scorer) sequence(t Task) (model.Sequence, int, error) {
 	}
 	prefix = append(bos, prefix[max(0, len(prefix)-room):]...)
 	if len(prefix) == 0 { // something must come before the first target token
-		start := s.Tokenizer.BOS()
-		if start < 0 {
-			start = s.Tokenizer.EOS()
-		}
-		if start < 0 {
+		start, ok := s.Tokenizer.Start()
+		if !ok {
 			return model.Sequence{}, 0, errors.New("empty prefix, and the base has no token to start from")
 		}
 		prefix = []int32{start}

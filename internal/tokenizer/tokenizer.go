@@ -195,6 +195,15 @@ func (t *Tokenizer) EOS() int32 { return t.spec.EOS }
 // to the caller to put it there: no Encode method does.
 func (t *Tokenizer) AddBOS() bool { return t.spec.AddBOS }
 
+// Start returns the token that begins an empty text: the one that begins every
+// text, else the one that ends it. A vocabulary may have neither.
+func (t *Tokenizer) Start() (id int32, ok bool) {
+	if id = t.spec.BOS; id < 0 {
+		id = t.spec.EOS
+	}
+	return id, id >= 0
+}
+
 // ID returns the token that stands for exactly this text: "<|im_end|>", " if".
 // Where a special and an ordinary token stand for the same text, it is the
 // special one.
