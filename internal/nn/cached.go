@@ -56,6 +56,16 @@ func (a Cached) queries() int { return max(1, cachedRows/(a.H/a.Hkv)) }
 // Units returns the number of independent parts of Forward for n query rows.
 func (a Cached) Units(n int) int { return a.Hkv * ((n + a.queries() - 1) / a.queries()) }
 
+// unitRows is the number of rows of scores that a unit of n query rows holds.
+func (a Cached) unitRows(n int) int { return min(n, a.queries()) * (a.H / a.Hkv) }
+
+// Scratch returns how many values Forward needs for each thread, for n query
+// rows over the given number of keys.
+func (a Cached) Scratch(n, keys int) int {
+	width := (keys + PageRows - 1) / PageRows * PageRows
+	return a.unitRows(n) * (a.HD + width + a.valueWidth())
+}
+
 // Forward computes one unit of the attention of n query rows, which are the
 // last of the past+n tokens in pages; units may run in parallel. Shapes: o,
 // q (n, H·hd). Over keys 0..past+i of query row i,
