@@ -25,7 +25,9 @@ type Workspace struct {
 	last, out      []float32 // (rows,D), (rows,V)
 	updates        []update
 	attention      []attentionUnit
-	pages          [][][]float32 // of each extension, in the layer at hand
+	pages          [][][]float32  // of each extension, in the layer at hand
+	scratch        chan []float32 // one for each thread, long enough for all units
+	scratchSize    int
 }
 
 // rowGroup is a run of neighbouring rows with the same adapter.
@@ -57,9 +59,10 @@ func resize(s []float32, n int) []float32 {
 func (w *Workspace) begin(m *Model, exts []Extension) {
 	w.m, w.exts, w.T = m, exts, 0
 	w.at, w.pos, w.groups, w.attention, w.pages = w.at[:0], w.pos[:0], w.groups[:0], w.attention[:0], w.pages[:0]
-	attn := m.cached()
+	attn, scratch := m.cached(), 0
 	for i, e := range exts {
 		n := len(e.Tokens)
+		scratch = max(scratch, attn.Scratch(n, e.Cache.n+n))
 		e.Cache.reserve(n)
 		w.at = append(w.at, w.T)
 		for j := range n {
@@ -76,6 +79,7 @@ func (w *Workspace) begin(m *Model, exts []Extension) {
 		w.pages = append(w.pages, make([][]float32, len(e.Cache.pages)))
 		w.T += n
 	}
+	w.needScratch(scratch)
 	T, D, F := w.T, m.HiddenSize, m.IntermediateSize
 	wq, wkv := m.NumAttentionHeads*m.HeadDim, m.NumKeyValueHeads*m.HeadDim
 	w.x, w.h, w.act = resize(w.x, T*D), resize(w.h, T*D), resize(w.act, T*F)
@@ -86,6 +90,16 @@ func (w *Workspace) begin(m *Model, exts []Extension) {
 			m.embed(w.x[(w.at[i]+j)*D:][:D], t)
 		}
 	})
+}
+
+// needScratch provides as many buffers of at least n values as there are threads.
+func (w *Workspace) needScratch(n int) {
+	if threads := kernel.Threads(); n > w.scratchSize || threads != cap(w.scratch) {
+		w.scratchSize, w.scratch = n+n/4, make(chan []float32, threads)
+		for range threads {
+			w.scratch <- nil // made when it is first used
+		}
+	}
 }
 
 // The projections that read the same input.
@@ -197,7 +211,12 @@ func (w *Workspace) attend(l int) {
 	kernel.Parallel(len(w.attention), func(i int) {
 		u := w.attention[i]
 		e, at := w.exts[u.ext], w.at[u.ext]*wq
-		attn.Forward(u.unit, w.o[at:], w.q[at:], len(e.Tokens), e.Cache.n, w.pages[u.ext])
+		buf := <-w.scratch
+		if buf == nil {
+			buf = make([]float32, w.scratchSize)
+		}
+		attn.Forward(u.unit, w.o[at:], w.q[at:], buf, len(e.Tokens), e.Cache.n, w.pages[u.ext])
+		w.scratch <- buf
 	})
 }
 

@@ -80,8 +80,7 @@ func (m *Model) contextBytes(tokens, rows, rank int) (context, packings int64) {
 	if p == kernel.BFloat16 {
 		packings += m.packingBytes(p, manyRows, 1, false)
 	}
-	// A collection of garbage may empty the pool that scores come from.
-	scores := 2 * 4 * int64(kernel.Threads()) * int64(m.cached().Scratch(rows, tokens))
+	scores := 5 * int64(kernel.Threads()) * int64(m.cached().Scratch(rows, tokens)) // see Workspace.needScratch
 	const small = 1 << 18 // what allocations are rounded up by
 	return m.CacheBytes(tokens) + m.workspaceBytes(rows, rank) + scores + small, packings
 }

@@ -59,27 +59,26 @@ func (a Cached) Units(n int) int { return a.Hkv * ((n + a.queries() - 1) / a.que
 // unitRows is the number of rows of scores that a unit of n query rows holds.
 func (a Cached) unitRows(n int) int { return min(n, a.queries()) * (a.H / a.Hkv) }
 
-// Scratch returns how many values Forward needs for each thread, for n query
-// rows over the given number of keys.
+// Scratch returns how many values a unit of Forward needs, for n query rows over
+// the given number of keys.
 func (a Cached) Scratch(n, keys int) int {
 	width := (keys + PageRows - 1) / PageRows * PageRows
 	return a.unitRows(n) * (a.HD + width + a.valueWidth())
 }
 
 // Forward computes one unit of the attention of n query rows, which are the
-// last of the past+n tokens in pages; units may run in parallel. Shapes: o,
-// q (n, H·hd). Over keys 0..past+i of query row i,
+// last of the past+n tokens in pages; units may run in parallel, each with
+// scratch values of its own, see Scratch. Shapes: o, q (n, H·hd). Over keys
+// 0..past+i of query row i,
 //
 //	S = q kᵀ / sqrt(hd);  P = softmax(S);  o = P v
-func (a Cached) Forward(unit int, o, q []float32, n, past int, pages [][]float32) {
+func (a Cached) Forward(unit int, o, q, scratch []float32, n, past int, pages [][]float32) {
 	// The longest units come first, so that the threads end together.
 	h, lo := unit%a.Hkv, (a.Units(n)-1-unit)/a.Hkv*a.queries()
 	hi := min(n, lo+a.queries())
 	group, keys, wv := a.H/a.Hkv, past+hi, a.valueWidth()
 	rows, width := (hi-lo)*group, (keys+PageRows-1)/PageRows*PageRows
-	buf := scratch(rows * (a.HD + width + wv))
-	defer release(buf)
-	qs, s, out := buf[:rows*a.HD], buf[rows*a.HD:][:rows*width], buf[rows*(a.HD+width):]
+	qs, s, out := scratch[:rows*a.HD], scratch[rows*a.HD:][:rows*width], scratch[rows*(a.HD+width):][:rows*wv]
 	scale := float32(1 / math.Sqrt(float64(a.HD)))
 	for i := range hi - lo {
 		src := q[((lo+i)*a.H+h*group)*a.HD:][:group*a.HD]

@@ -37,7 +37,7 @@ func TestCached(t *testing.T) {
 					a.Put(pages[i/nn.PageRows], i%nn.PageRows, k[i*wkv:], v[i*wkv:])
 				}
 				for u := range a.Units(m) {
-					a.Forward(u, got[at*wq:], q[at*wq:], m, at, pages)
+					a.Forward(u, got[at*wq:], q[at*wq:], make([]float32, a.Scratch(m, at+m)), m, at, pages)
 				}
 			}
 			if e := testutil.RelativeError(got, want); e > 1e-6 {
