@@ -91,6 +91,9 @@ func (o *Options) Validate() error {
 	if len(o.Precisions) == 0 {
 		errs = append(errs, errors.New("no precision to measure"))
 	}
+	if slices.Contains(o.Works, Memory) && o.Peak == nil {
+		errs = append(errs, fmt.Errorf("work %q: Peak is missing", Memory))
+	}
 	return errors.Join(errs...)
 }
 
@@ -151,13 +154,20 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	was := kernel.CurrentPrecision()
 	defer func() { _ = kernel.SetPrecision(was) }()
+	networks := make([]*network, len(o.Models)) // all of them, before anything that takes long
+	for i, m := range o.Models {
+		var err error
+		if networks[i], err = openNetwork(m); err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
+	}
 	r := &runner{Options: o, report: &Report{Machine: ThisMachine(), Peak: map[string]float64{}, Figures: []Figure{}}}
 	if err := r.roofs(ctx); err != nil {
 		return nil, err
 	}
-	for _, m := range o.Models {
-		if err := r.model(ctx, m); err != nil {
-			return nil, fmt.Errorf("%s: %w", m.Name, err)
+	for _, n := range networks {
+		if err := r.model(ctx, n); err != nil {
+			return nil, fmt.Errorf("%s: %w", n.name, err)
 		}
 	}
 	return r.report, nil
@@ -177,11 +187,7 @@ func (r *runner) progress(format string, args ...any) {
 
 // model measures all that is asked for with one model. It is loaded once for
 // each precision: two packings of the weights need not fit in memory together.
-func (r *runner) model(ctx context.Context, m Model) error {
-	n, err := openNetwork(m)
-	if err != nil {
-		return err
-	}
+func (r *runner) model(ctx context.Context, n *network) error {
 	if slices.Contains(r.Works, Gemm) {
 		if err := r.gemms(ctx, n); err != nil {
 			return err

@@ -72,7 +72,8 @@ func TestTurns(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	good := Options{Works: DefaultWorks(), Precisions: Precisions(), Rounds: 1}
+	good := Options{Works: DefaultWorks(), Precisions: Precisions(), Rounds: 1,
+		Peak: func(context.Context, Model, kernel.Precision) (int64, error) { return 0, nil }}
 	for _, tt := range []struct {
 		name   string
 		change func(o *Options)
@@ -82,6 +83,7 @@ func TestValidate(t *testing.T) {
 		{"all works", func(o *Options) { o.Works = Works() }, ""},
 		{"rounds", func(o *Options) { o.Rounds = 0 }, "rounds 0: want at least 1"},
 		{"unknown work", func(o *Options) { o.Works = []string{Gemm, "sleep"} }, `work "sleep": want some of ["gemm" `},
+		{"no peak", func(o *Options) { o.Peak = nil }, `work "memory": Peak is missing`},
 		{"no works", func(o *Options) { o.Works = nil }, "no works"},
 		{"no precision", func(o *Options) { o.Precisions = nil }, "no precision"},
 		{"two things", func(o *Options) { o.Rounds, o.Works = -1, nil }, "rounds -1: want at least 1\nno works"},
@@ -187,7 +189,6 @@ func TestRunFails(t *testing.T) {
 			o.Works = []string{Memory}
 			o.Peak = func(context.Context, Model, kernel.Precision) (int64, error) { return 0, broken }
 		}, "tiny: precision float32: memory: broken"},
-		{"no peak", func(o *Options) { o.Works = []string{Memory} }, "Options.Peak is missing"},
 	} {
 		o := good
 		o.Models = slices.Clone(good.Models)

@@ -14,9 +14,6 @@ import (
 
 // memory reports the peak memory of decoding in a process of its own.
 func (r *runner) memory(ctx context.Context, n *network, p kernel.Precision) error {
-	if r.Peak == nil {
-		return errors.New("memory: Options.Peak is missing")
-	}
 	var peaks []float64
 	for range min(r.Rounds, memoryRounds) {
 		r.progress("%s, %v: memory", n.name, p)

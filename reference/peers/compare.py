@@ -68,8 +68,8 @@ class Report:
         if self.json:
             print(text, flush=True)
 
-    def machine(self, m, versions):
-        self.line({"machine": m, "peers": versions})
+    def machine(self, m, versions, load):
+        self.line({"machine": m, "peers": versions, "load": load})
         if not self.json:
             print(f"{m['processor']}, {m['threads']} threads, {' '.join(m['instructions'])}")
             print("; ".join(f"{k} {v}" for k, v in versions.items()))
@@ -222,6 +222,9 @@ def run(args):
     if args.rounds < 1 or args.inner < 1:
         raise SystemExit("--rounds and --inner: want at least 1")
     args.models = find_models(args.models)
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"this machine is busy (load {load:.1f}): the ratios will vary more than they should", file=sys.stderr)
     side, report = Side(args), Report(args)
     # A work that needs no peer and no time says what the machine is.
     machine = side.bench("--only", "gemm", "--base", args.models[0])["machine"]
@@ -230,7 +233,7 @@ def run(args):
     args.inference = ["int8"] if "int8" in args.precisions else args.precisions
     if args.precision:
         args.inference = args.precision
-    report.machine(machine, versions())
+    report.machine(machine, versions(), load)
     works = dict(gemm=gemm, train=train, prefill=inference("prefill"), decode=inference("decode"), memory=memory, adapters=adapters)
     for work in args.only:
         works[work](side, report, args)
