@@ -34,6 +34,7 @@ class Side:
 
     def __init__(self, args):
         self.ours, self.inner, self.threads = args.ours, str(args.inner), str(args.threads)
+        self.best = args.best
         self.env = dict(os.environ, GOMAXPROCS=self.threads, OMP_NUM_THREADS=self.threads, OPENBLAS_NUM_THREADS=self.threads)
         for name in ("CODE2LORA_PRECISION", "CODE2LORA_KERNEL"):
             self.env.pop(name, None)
@@ -51,7 +52,8 @@ class Side:
         return self.call([self.ours, "bench", "memory", "--json", *args])
 
     def peer(self, script, *args):
-        return self.call([sys.executable, os.path.join(HERE, script), "--threads", self.threads, *args])
+        best = ["--best"] if self.best else []
+        return self.call([sys.executable, os.path.join(HERE, script), "--threads", self.threads, *best, *args])
 
 
 class Report:
@@ -68,8 +70,8 @@ class Report:
         if self.json:
             print(text, flush=True)
 
-    def machine(self, m, versions, load):
-        self.line({"machine": m, "peers": versions, "load": load})
+    def machine(self, m, versions, load, best):
+        self.line({"machine": m, "peers": versions, "load": round(load, 2), "counts": "best" if best else "median"})
         if not self.json:
             print(f"{m['processor']}, {m['threads']} threads, {' '.join(m['instructions'])}")
             print("; ".join(f"{k} {v}" for k, v in versions.items()))
@@ -121,9 +123,9 @@ def turns(rounds, runs):
     return results
 
 
-def figures(report, work):
-    """Variant -> median of a report of code2lora that has one precision."""
-    return {f["variant"]: f["median"] for f in report["figures"] if f["work"] == work}
+def figures(side, report, work):
+    """Variant -> value of a report of code2lora that has one precision."""
+    return {f["variant"]: f["max" if side.best else "median"] for f in report["figures"] if f["work"] == work}
 
 
 def name_of(path):
@@ -135,7 +137,7 @@ def gemm(side, report, args):
     for precision, peer, label in (("float32", "openblas", "OpenBLAS"), ("bfloat16", "torch-bfloat16", "PyTorch bfloat16")):
         if precision not in args.precisions:
             continue
-        ours = lambda: figures(side.bench("--only", "gemm", "--precision", precision, *bases), "gemm")
+        ours = lambda: figures(side, side.bench("--only", "gemm", "--precision", precision, *bases), "gemm")
         shapes = list(ours())
         theirs = lambda: side.peer("peer_gemm.py", "--peer", peer, "--rounds", side.inner, *shapes)["gflops"]
         a, b = turns(args.rounds, [ours, theirs])
@@ -155,7 +157,7 @@ def train(side, report, args):
         results = turns(args.rounds, runs)
         full, tasks = [], []
         for r in results[: len(mine)]:
-            values = [figures(x, "train") for x in r]
+            values = [figures(side, x, "train") for x in r]
             full.append([next(v for k, v in x.items() if k.startswith("4x256")) for x in values])
             tasks.append([next(v for k, v in x.items() if "tasks" in k) for x in values])
         peers = [[x["tokens_per_second"] for x in r] for r in results[len(mine) :]]
@@ -171,7 +173,7 @@ def inference(work):
     def run(side, report, args):
         for path in args.models:
             runs = [
-                lambda p=p: next(iter(figures(side.bench("--only", work, "--precision", p, "--base", path), work).values()))
+                lambda p=p: next(iter(figures(side, side.bench("--only", work, "--precision", p, "--base", path), work).values()))
                 for p in args.inference
             ]
             runs.append(lambda: side.peer("peer_llama.py", path, "--only", work, "--rounds", side.inner)[work])
@@ -195,7 +197,7 @@ def adapters(side, report, args):
     eight, one = "8 requests, 8 adapters", "8 requests, 1 adapter"
     for path in args.models:
         for p in args.inference[:1]:
-            (values,) = turns(args.rounds, [lambda: figures(side.bench("--only", "adapters", "--precision", p, "--base", path), "adapters")])
+            (values,) = turns(args.rounds, [lambda: figures(side, side.bench("--only", "adapters", "--precision", p, "--base", path), "adapters")])
             report.row("adapters", name_of(path), f"8 requests, {p}", [v[eight] for v in values], [v[one] for v in values], "tokens/s", "ours with one adapter")
 
 
@@ -233,7 +235,7 @@ def run(args):
     args.inference = ["int8"] if "int8" in args.precisions else args.precisions
     if args.precision:
         args.inference = args.precision
-    report.machine(machine, versions(), load)
+    report.machine(machine, versions(), load, args.best)
     works = dict(gemm=gemm, train=train, prefill=inference("prefill"), decode=inference("decode"), memory=memory, adapters=adapters)
     for work in args.only:
         works[work](side, report, args)
@@ -264,6 +266,7 @@ def main():
     r.add_argument("--only", type=words, default=WORKS, help=f"some of {','.join(WORKS)}")
     r.add_argument("--rounds", type=int, default=5, help="processes of each side for a row")
     r.add_argument("--inner", type=int, default=3, help="runs in each process, whose median counts")
+    r.add_argument("--best", action="store_true", help="the best run of each process counts: for machines that others use")
     r.add_argument("--precision", type=words, help="ours for inference (default: int8 if there is that, else the best of all)")
     r.add_argument("--threads", type=int, default=os.cpu_count())
     r.add_argument("--json", action="store_true")

@@ -77,6 +77,7 @@ def main():
     parser.add_argument("--peer", choices=["openblas", "torch-bfloat16"], default="openblas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--best", action="store_true", help="the best round instead of the median")
     args = parser.parse_args()
     prepare = {"openblas": openblas, "torch-bfloat16": torch_bfloat16}[args.peer](args.threads)
     result = {}
@@ -93,7 +94,7 @@ def main():
             for _ in range(times):
                 run()
             rates.append(2e-9 * times * t * n_in * n_out / (time.perf_counter() - began))
-        result[shape] = round(statistics.median(rates), 2)
+        result[shape] = round(max(rates) if args.best else statistics.median(rates), 2)
     print(json.dumps({"peer": args.peer, "threads": args.threads, "gflops": result}))
 
 

@@ -90,6 +90,7 @@ def main():
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--best", action="store_true", help="the best round instead of the median")
     args = parser.parse_args()
     before = peak()
     model = Model(args.model, args.threads, 2048)
@@ -103,7 +104,8 @@ def main():
     for work in args.only.split(","):
         run = {"prefill": prefill, "decode": decode}[work]
         run(model, ids)
-        result[work] = round(statistics.median(run(model, ids) for _ in range(args.rounds)), 2)
+        rates = [run(model, ids) for _ in range(args.rounds)]
+        result[work] = round(max(rates) if args.best else statistics.median(rates), 2)
     print(json.dumps(result))
 
 

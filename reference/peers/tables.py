@@ -28,7 +28,7 @@ def ratios(path):
         rows = [json.loads(line) for line in f]
     for r in rows:
         if "machine" in r:
-            print(f"{machine(r['machine'])}. Peers: {', '.join(f'{k} {v}' for k, v in r['peers'].items())}.\n")
+            print(f"{machine(r['machine'])}. Peers: {', '.join(f'{k} {v}' for k, v in r['peers'].items())}. Of the runs of a process the {r['counts']} counts.\n")
             print("| Work | Model | Variant | Peer | Ratio [min, max] | n |\n| --- | --- | --- | --- | --- | --- |")
         else:
             print(f"| {r['work']} | {r['model'] or '–'} | {r['variant']} | {r['peer']} | {ratio(r['ratio'])} |")
