@@ -3,6 +3,8 @@ package model
 import (
 	"slices"
 	"testing"
+
+	"github.com/code2lora/code2lora/internal/nn"
 )
 
 func TestLayout(t *testing.T) {
@@ -48,4 +50,84 @@ func TestLayout(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzLayout lays out sequences over a small alphabet, so that they have much
+// in common. Walking up the tree from each row must spell its sequence.
+func FuzzLayout(f *testing.F) {
+	f.Add([]byte("\x00\x00\x07abababa\x00\x00\x07abababb\x02\x03\x03bab"), true, false)
+	f.Add([]byte("\x01\x00\x04aaaa\x03\x02\x06aabbbb\x04\x01\x05bbbbb\x00\x00\x01a"), false, true)
+	f.Fuzz(func(t *testing.T, data []byte, share, all bool) {
+		b, paths := fuzzBatch(data)
+		if len(b.Sequences) == 0 {
+			return
+		}
+		y := newLayout(b, share, all)
+		nn.NewTree(1, 1, 2, y.nodes()) // panics unless nodes are in order
+		total := 0
+		for i, s := range b.Sequences {
+			total += len(s.Tokens)
+			needed := -1
+			for _, l := range s.Labels {
+				needed = max(needed, l.Pos)
+			}
+			for pos := range s.Tokens {
+				row := y.row(i, pos)
+				if row < 0 {
+					if all || pos <= needed {
+						t.Fatalf("sequence %d: token %d was left out", i, pos)
+					}
+					continue
+				}
+				want := paths[i][:len(paths[i])-len(s.Tokens)+pos+1]
+				if got := y.spell(row); !slices.Equal(got, want) {
+					t.Fatalf("sequence %d: row %d of token %d spells %v, want %v", i, row, pos, got, want)
+				}
+			}
+		}
+		if y.T > total {
+			t.Errorf("%d rows for %d tokens", y.T, total)
+		}
+	})
+}
+
+// fuzzBatch reads sequences, and also returns them written out.
+func fuzzBatch(data []byte) (b Batch, paths [][]int32) {
+	for len(data) >= 3 && len(b.Sequences) < 40 {
+		head, n := data[:3], min(1+int(data[2])%31, len(data)-3)
+		if n == 0 {
+			break
+		}
+		s := Sequence{Adapter: int(head[0]&1) - 1}
+		var path []int32
+		if j := int(head[0]>>1) % (len(b.Sequences) + 1); j > 0 {
+			parent := b.Sequences[j-1]
+			s.Adapter, s.Prefix, s.PrefixLen = parent.Adapter, j, int(head[1])%(len(parent.Tokens)+1)
+			path = slices.Clone(paths[j-1][:len(paths[j-1])-len(parent.Tokens)+prefixLen(s, parent)])
+		}
+		for _, c := range data[3:][:n] {
+			s.Tokens = append(s.Tokens, int32(c&3))
+		}
+		if head[1]&3 > 0 {
+			s.Labels = []Label{{Pos: int(head[1]>>2) % n}}
+		}
+		b.Sequences, paths = append(b.Sequences, s), append(paths, append(path, s.Tokens...))
+		data = data[3+n:]
+	}
+	return b, paths
+}
+
+// spell returns the tokens that lead to a row.
+func (y *layout) spell(row int) []int32 {
+	for _, r := range y.runs {
+		if row < r.at || row >= r.at+r.need {
+			continue
+		}
+		var path []int32
+		for up := r.parent; up != nil; up = up.parent {
+			path = slices.Concat(up.tokens, path)
+		}
+		return append(path, r.tokens[:row-r.at+1]...)
+	}
+	return nil
 }

@@ -11,8 +11,13 @@
 // [Model.Hidden].
 //
 // All rows of a batch lie one after the other, without padding: sequences of
-// different lengths cost what their tokens cost. Logits exist only at labelled
-// positions. Linear layers are packed once when a model is loaded (package
+// different lengths cost what their tokens cost, and less where they have
+// tokens in common, since a prefix that several sequences share is computed
+// once, forward and backward. Nothing is computed after the last label of a
+// sequence, and logits exist only at labels. A pass may begin at the hidden
+// states of a layer that the caller kept ([Batch].From), and holds itself to a
+// number of bytes if asked ([GradientOptions].Memory). None of that changes a
+// score by a bit. Linear layers are packed once when a model is loaded (package
 // kernel) and stay frozen; the adapter of a row is applied next to them.
 //
 // The supported architectures are llama, qwen2 and qwen3, read from GGUF
