@@ -162,6 +162,17 @@ func (a *Adapter) Shared() bool {
 	return true
 }
 
+// LowestLayer returns the lowest layer that is adapted; the number of layers
+// means none.
+func (a *Adapter) LowestLayer() int {
+	for l := range a.Layers {
+		if a.Layers[l] != [NumModules]*Pair{} {
+			return l
+		}
+	}
+	return len(a.Layers)
+}
+
 // Entry is one distinct pair of an adapter, with the first layer that uses it.
 type Entry struct {
 	Layer  int

@@ -103,6 +103,9 @@ func NewFactored(opts FactoredOptions, s Setup) (*Factored, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
+	if n := s.Dims.NumHiddenLayers; opts.FirstLayer >= n {
+		return nil, fmt.Errorf("first_layer %d: the base has %d layers, want 0 to %d", opts.FirstLayer, n, n-1)
+	}
 	inj, err := newInjection(opts.Inject, s, modules)
 	if err != nil {
 		return nil, err
@@ -119,7 +122,7 @@ func NewFactored(opts FactoredOptions, s Setup) (*Factored, error) {
 // layOut adds the parameters of all sites; the average adapter first.
 func (f *Factored) layOut(modules []adapter.Module) {
 	r := f.opts.Rank
-	for l := range f.dims.NumHiddenLayers {
+	for l := f.opts.FirstLayer; l < f.dims.NumHiddenLayers; l++ {
 		for _, m := range modules {
 			s := &site{layer: l, module: m, shape: f.dims.Modules[m]}
 			s.a = f.add(MeanPrefix+s.name()+".lora_A", true, r, s.shape.In)

@@ -41,6 +41,9 @@ type FactoredOptions struct {
 	Alpha        float64  `json:"alpha" yaml:"alpha"`               // alpha of the adapters
 	Modules      []string `json:"modules" yaml:"modules"`           // target modules; none: all seven
 	Conditioning string   `json:"conditioning" yaml:"conditioning"` // none, core or bases
+	// FirstLayer is the lowest layer that is adapted. What the layers below compute
+	// is the same for all repositories, so a training run may keep it on disk.
+	FirstLayer int `json:"first_layer,omitempty" yaml:"first_layer"`
 	// Coefficients is n, the length of z; 0 takes the context as it is.
 	Coefficients int `json:"coefficients" yaml:"coefficients"`
 	// Hidden is the width of the trunk's hidden layer; 0 makes it linear.
@@ -94,6 +97,9 @@ func (o *FactoredOptions) Validate() error {
 	}
 	if o.Hidden > 0 && o.Coefficients == 0 {
 		errs = append(errs, fmt.Errorf("hidden %d without coefficients: the hidden layer needs an output; set coefficients", o.Hidden))
+	}
+	if o.FirstLayer < 0 {
+		errs = append(errs, fmt.Errorf("first_layer %d: want 0 (all layers) or more", o.FirstLayer))
 	}
 	if o.MeanRank < 0 || o.MeanRank > o.Rank {
 		errs = append(errs, fmt.Errorf("mean_rank %d: want 0 (the whole rank) to %d", o.MeanRank, o.Rank))

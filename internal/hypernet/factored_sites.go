@@ -30,6 +30,7 @@ func (f *Factored) expand(z, injected []float32) (*adapter.Adapter, []mix) {
 		modules[i] = f.sites[i].module
 	}
 	a := adapter.New(f.dims, modules, f.opts.Rank, f.opts.Alpha, false)
+	clear(a.Layers[:f.opts.FirstLayer])
 	mixes := make([]mix, len(f.sites))
 	parallel(len(f.sites), f.work(), func(i int) {
 		s := f.sites[i]

@@ -62,6 +62,8 @@ func TestFactoredGradient(t *testing.T) {
 		{"conditioning": "core", "rank": 3, "gate": "full", "coefficients": 4},
 		{"conditioning": "core", "rank": 3, "gate": "diagonal", "coefficients": 4, "hidden": 6},
 		{"conditioning": "core", "rank": 3, "mean_rank": 1, "gate": "full", "coefficients": 0},
+		{"conditioning": "core", "rank": 2, "first_layer": 1, "coefficients": 2, "inject": "lexicon"},
+		{"conditioning": "bases", "rank": 2, "first_layer": 1, "coefficients": 2},
 		{"conditioning": "core", "rank": 3, "mean_rank": 1, "gate": "diagonal", "coefficients": 2},
 		{"conditioning": "core", "rank": 3, "coefficients": 4, "inject": "lexicon"},
 		{"conditioning": "none", "rank": 2, "inject": "lexicon"},

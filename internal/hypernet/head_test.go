@@ -37,6 +37,8 @@ func TestNewRefuses(t *testing.T) {
 		{"conditioning", FactoredKind, map[string]any{"conditioning": "film"}, testDims(), `conditioning "film"`},
 		{"gate", FactoredKind, map[string]any{"gate": "sparse"}, testDims(), `gate "sparse"`},
 		{"mean rank", FactoredKind, map[string]any{"rank": 4, "mean_rank": 5}, testDims(), "mean_rank 5"},
+		{"first layer", FactoredKind, map[string]any{"first_layer": 2}, testDims(), "first_layer 2: the base has 2 layers"},
+		{"first layer below 0", FactoredKind, map[string]any{"first_layer": -1}, testDims(), "first_layer -1"},
 		{"hidden without output", FactoredKind, map[string]any{"coefficients": 0, "hidden": 5}, testDims(), "hidden 5"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -49,6 +51,29 @@ func TestNewRefuses(t *testing.T) {
 				t.Errorf("got error %v, want one that contains %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestFirstLayer checks that layers below are not adapted, neither for a
+// repository nor on average.
+func TestFirstLayer(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	reps := testReps(rng, 11, 9)
+	for first, want := range []int{0, 1} {
+		h := mustNew(t, FactoredKind, map[string]any{"rank": 2, "coefficients": 2, "first_layer": first, "input": map[string]any{"components": 3}}, testDims(), 9)
+		mustFit(t, h, reps)
+		h.Init(3)
+		own, _, err := h.Generate(reps[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		average, err := h.Average()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := own.LowestLayer(), average.LowestLayer(); a != want || b != want {
+			t.Errorf("first_layer %d: adapters reach down to layers %d and %d, want %d", first, a, b, want)
+		}
 	}
 }
 

@@ -34,21 +34,10 @@ func (p *pass) lowest(opt GradientOptions) int {
 	}
 	for _, g := range p.groups {
 		if g.adapter != nil {
-			low = min(low, lowestAdapted(g.adapter))
+			low = min(low, g.adapter.LowestLayer())
 		}
 	}
 	return low
-}
-
-// lowestAdapted returns the lowest layer that an adapter touches; the number
-// of layers means none.
-func lowestAdapted(a *adapter.Adapter) int {
-	for l := range a.Layers {
-		if a.Layers[l] != [adapter.NumModules]*adapter.Pair{} {
-			return l
-		}
-	}
-	return len(a.Layers)
 }
 
 // backward carries dx (T,D), the gradient of the last block's output, down to

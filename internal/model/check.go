@@ -39,7 +39,7 @@ func (m *Model) checkAdapters(b Batch) error {
 		if err := m.checkAdapter(a); err != nil {
 			return fmt.Errorf("adapter %d of the batch: %w", i, err)
 		}
-		if l := lowestAdapted(a); l < b.From {
+		if l := a.LowestLayer(); l < b.From {
 			return fmt.Errorf("adapter %d of the batch adapts layer %d, but hidden states enter at layer %d: begin at layer %d or below",
 				i, l, b.From, l)
 		}

@@ -132,6 +132,15 @@ func decodeEntry(raw []byte, key string) (data []byte, ok bool) {
 	return rest[nkey:], true
 }
 
+// Size returns how many bytes the entries take.
+func (c *Cache) Size() (total int64, err error) {
+	entries, err := c.entries()
+	for _, e := range entries {
+		total += e.size
+	}
+	return total, err
+}
+
 // Prune removes the entries that were used longest ago, until the rest takes at
 // most maxBytes, and the leftovers of processes that were killed. It returns
 // how many entries it removed, and their bytes. Entries in use stay readable by

@@ -133,6 +133,9 @@ func TestPrune(t *testing.T) {
 			}
 		}()
 	}
+	if n, err := c.Size(); err != nil || n < 10_000 || n > 12_000 {
+		t.Errorf("size %d, %v, want 10 entries of 1000 bytes and something", n, err)
+	}
 	if n, _, err := c.Prune(1 << 20); n != 0 || err != nil {
 		t.Errorf("roomy: removed %d, %v, want 0", n, err)
 	}

@@ -8,6 +8,7 @@
 //	work/             unfinished pulls
 //	locks/            lock files, empty
 //	vectors/          a [Cache] of encoder vectors
+//	trunk/            a [Cache] of hidden states, see package compute
 //	repositories/     clones of repositories that were given as URLs
 //
 // All of it can be deleted at any time; what is missing is made again.

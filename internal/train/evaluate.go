@@ -42,6 +42,9 @@ type Natural struct {
 // configuration's table: every repository under its own adapter, the average
 // one, another repository's, and none.
 func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, split dataset.Split) (*Evaluation, error) {
+	if d.Report == nil {
+		d.Report = func(string, ...any) {}
+	}
 	list, err := ReadRepositories(c.RepositoriesPath())
 	if err != nil {
 		return nil, err
@@ -64,7 +67,11 @@ func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, s
 	if len(repos) < 2 {
 		return nil, errors.New("evaluating needs at least two repositories, to compare own and strange adapters")
 	}
-	auditor := Auditor{Base: d.backend(), Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) }}
+	base, _, err := d.backend(c, ck.Head)
+	if err != nil {
+		return nil, err
+	}
+	auditor := Auditor{Base: base, Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) }}
 	e := &Evaluation{Checkpoint: ck.Name, Base: d.Base.Name, Encoder: ck.Encoder, Split: string(split),
 		TasksPerRepo: c.Data.ValidationTasks, WindowTokens: c.Data.WindowTokens}
 	if e.Audit, err = auditor.Audit(ctx, ck.Head, repos, true); err != nil {

@@ -39,17 +39,10 @@ type Deps struct {
 	Backend compute.Backend
 	Cache   encoder.Cache // of file vectors; may be nil
 	Mirrors string        // see [Preparation]
+	Trunk   string        // folder for train.trunk_cache; "" is one of the program\'s
 	Network bool
 	Tool    string // program and version
 	Report  func(format string, args ...any)
-}
-
-// backend answers the requests of training and evaluation.
-func (d *Deps) backend() compute.Backend {
-	if d.Backend != nil {
-		return d.Backend
-	}
-	return &compute.Local{Model: d.Model, Base: d.Base.SHA256}
 }
 
 // Data is what a job trains and validates on.
@@ -133,6 +126,7 @@ type Job struct {
 	config *Config
 	deps   Deps
 	enc    string
+	trunk  *compute.Trunk // nil without
 }
 
 // NewJob prepares the data, lays out the head and initialises it.
@@ -169,8 +163,12 @@ func NewJob(ctx context.Context, c *Config, d Deps) (*Job, error) {
 	if n := c.Data.ValidationRepositories; n > 0 && n < len(validation) {
 		validation = pick(validation, n, c.Train.Seed)
 	}
-	return &Job{config: c, deps: d, enc: data.Train[0].Representation.Encoder, Run: Run{
-		Options: c.Train, Identity: c.Digest() + " " + data.key, Head: head, Base: d.backend(), Train: data.Train, Validation: validation,
+	base, trunk, err := d.backend(c, head)
+	if err != nil {
+		return nil, err
+	}
+	return &Job{config: c, trunk: trunk, deps: d, enc: data.Train[0].Representation.Encoder, Run: Run{
+		Options: c.Train, Identity: c.Digest() + " " + data.key, Head: head, Base: base, Train: data.Train, Validation: validation,
 		Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) },
 	}}, nil
 }
@@ -209,6 +207,12 @@ func (j *Job) Do(ctx context.Context, report func(Progress)) error {
 			Tool: j.deps.Tool, ValidationLoss: &loss,
 		})
 		return hypernet.Save(filepath.Join(dir, CheckpointFile), c, safetensors.F16)
+	}
+	if j.trunk != nil {
+		defer func() {
+			s := j.trunk.Stats()
+			j.deps.Report("lower layers of %d tokens read from disk, of %d computed", s.Read, s.Computed)
+		}()
 	}
 	return j.Run.Do(ctx, filepath.Join(dir, "work"), filepath.Join(dir, metricsFile), best, report)
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/kernel"
+	"github.com/code2lora/code2lora/internal/memory"
 	"github.com/code2lora/code2lora/internal/model"
 )
 
@@ -55,6 +56,9 @@ type Options struct {
 	ValidateEvery  int     `yaml:"validate_every"`   // steps
 	SaveEvery      int     `yaml:"save_every"`       // steps
 	Patience       int     `yaml:"patience"`         // validations without improvement before stopping; 0: never
+	// TrunkCache bounds the files that keep what the layers below the lowest adapted
+	// one compute, such as 8GiB; empty: none. See [compute.Trunk].
+	TrunkCache string `yaml:"trunk_cache"`
 }
 
 // DefaultOptions suit a hundred repositories and a model of 135M parameters.
@@ -88,6 +92,11 @@ func (o *Options) Validate() error {
 	least("patience", o.Patience, 0)
 	if _, err := kernel.ParsePrecision(o.Precision); err != nil {
 		errs = append(errs, fmt.Errorf("precision: %w", err))
+	}
+	if o.TrunkCache != "" {
+		if _, err := memory.ParseSize(o.TrunkCache); err != nil {
+			errs = append(errs, fmt.Errorf("trunk_cache: %w", err))
+		}
 	}
 	within("learning_rate", o.LearningRate, 1e-9, 10)
 	within("final_rate", o.FinalRate, 0, 1)
