@@ -43,13 +43,14 @@ const (
 	Prefill  = "prefill"  // a prompt
 	Decode   = "decode"   // token by token
 	Adapters = "adapters" // eight requests at once
+	Lookup   = "lookup"   // decoding with drafts
 	Memory   = "memory"   // peak of a process that decodes
 	Encode   = "encode"   // the default encoder against the bare forward pass
 )
 
 // Works lists all works.
 func Works() []string {
-	return []string{Gemm, Train, Score, Prefill, Decode, Adapters, Memory, Encode}
+	return []string{Gemm, Train, Score, Prefill, Decode, Adapters, Lookup, Memory, Encode}
 }
 
 // DefaultWorks are those that are measured unless others are asked for: all
@@ -216,7 +217,7 @@ func (r *runner) loaded(ctx context.Context, n *network, p kernel.Precision) err
 		run  func(context.Context, *subject) error
 	}
 	works := slices.DeleteFunc([]work{
-		{Train, r.train}, {Score, r.score}, {Prefill, r.prefill}, {Decode, r.decode}, {Adapters, r.adapters}, {Encode, r.encode},
+		{Train, r.train}, {Score, r.score}, {Prefill, r.prefill}, {Decode, r.decode}, {Adapters, r.adapters}, {Lookup, r.lookup}, {Encode, r.encode},
 	}, func(w work) bool { return !slices.Contains(r.Works, w.name) })
 	if len(works) == 0 {
 		return nil

@@ -22,12 +22,12 @@ const (
 // request is a prompt with an adapter.
 type request struct {
 	prompt  []int32
-	adapter *adapter.Adapter
+	adapter *model.Packed // nil: the bare base
 }
 
 // requests returns n random prompts; request i uses adapter i modulo their
 // number, or the bare base if there are none.
-func requests(m *model.Model, n int, adapters []*adapter.Adapter) []request {
+func requests(m *model.Model, n int, adapters []*model.Packed) []request {
 	rng := rand.New(rand.NewPCG(5, 6))
 	rs := make([]request, n)
 	for i := range rs {
@@ -70,11 +70,7 @@ func greedy(m *model.Model, rs []request, tokens int) run {
 	return func(ctx context.Context) (time.Duration, error) {
 		exts := make([]model.Extension, len(rs))
 		for i, r := range rs {
-			c, err := m.NewCache(r.adapter)
-			if err != nil {
-				return 0, err
-			}
-			exts[i] = model.Extension{Cache: c, Tokens: r.prompt}
+			exts[i] = model.Extension{Cache: m.NewCacheOf(r.adapter), Tokens: r.prompt}
 		}
 		logits, err := m.Extend(ctx, exts)
 		if err != nil {
@@ -110,11 +106,7 @@ func (r *runner) prefill(ctx context.Context, s *subject) error {
 	}
 	prompt := randomTokens(rand.New(rand.NewPCG(7, 8)), s.Model, prefillTokens)
 	seconds, err := turns(ctx, r.Rounds, timed(func(ctx context.Context) error {
-		c, err := s.NewCache(nil)
-		if err != nil {
-			return err
-		}
-		_, err = s.Extend(ctx, []model.Extension{{Cache: c, Tokens: prompt}})
+		_, err := s.Extend(ctx, []model.Extension{{Cache: s.NewCacheOf(nil), Tokens: prompt}})
 		return err
 	}))
 	if err != nil {
@@ -152,13 +144,17 @@ func (r *runner) adapters(ctx context.Context, s *subject) error {
 		return err
 	}
 	rng := rand.New(rand.NewPCG(9, 10))
-	var all []*adapter.Adapter
+	var all []*model.Packed
 	for range parallel {
-		all = append(all, randomAdapter(rng, s.Model))
+		a, err := s.Pack(randomAdapter(rng, s.Model))
+		if err != nil {
+			return err
+		}
+		all = append(all, a)
 	}
 	variants := []struct {
 		name string
-		use  []*adapter.Adapter
+		use  []*model.Packed
 	}{
 		{"8 requests, 8 adapters", all}, {"8 requests, 1 adapter", all[:1]}, {"8 requests, no adapter", nil},
 	}
@@ -171,9 +167,9 @@ func (r *runner) adapters(ctx context.Context, s *subject) error {
 		return err
 	}
 	for i, v := range variants {
-		w := pass{rows: parallel, context: promptTokens + adapterTokens/2, logits: parallel, decoding: true, adapters: float64(len(v.use))}
-		if len(v.use) > 0 {
-			w.rank = loraRank
+		w := pass{rows: parallel, context: promptTokens + adapterTokens/2, logits: parallel, decoding: true}
+		for _, a := range v.use {
+			w.rank, w.adapters = loraRank, w.adapters+float64(a.Bytes())
 		}
 		r.add(s.figure(Adapters, v.name, parallel*adapterTokens, seconds[i]), s.cost(s.precision, w))
 	}

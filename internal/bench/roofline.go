@@ -121,7 +121,7 @@ type pass struct {
 	context  float64 // tokens that one attends to, on average
 	logits   int     // tokens with logits
 	rank     float64 // of the adapters; 0: none
-	adapters float64 // number of different ones
+	adapters float64 // bytes of all of them
 	decoding bool    // keys and values come from memory
 	backward bool
 }
@@ -134,10 +134,10 @@ type pass struct {
 func (n *network) cost(p kernel.Precision, w pass) *cost {
 	rows := float64(w.rows)
 	frozen, attention := 2*n.block+2*n.head*float64(w.logits)/rows, 4*n.attentionDim*w.context
-	lora, loraBytes := 2*w.rank*n.sumInOut, 4*w.adapters*w.rank*n.sumInOut
-	c := &cost{bytes: (n.weights(p, w.rows, w.logits, false) + loraBytes) / rows, flop: frozen + attention + lora}
+	lora := 2 * w.rank * n.sumInOut
+	c := &cost{bytes: (n.weights(p, w.rows, w.logits, false) + w.adapters) / rows, flop: frozen + attention + lora}
 	if w.backward {
-		c.bytes += (n.weights(p, w.rows, w.logits, true) + loraBytes) / rows
+		c.bytes += (n.weights(p, w.rows, w.logits, true) + w.adapters) / rows
 		c.flop += frozen + 2*attention + 2*lora
 	}
 	if w.decoding {

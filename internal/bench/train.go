@@ -70,7 +70,7 @@ func tasksVariant(tokens, distinct int) string {
 // taskPass is the pass that the distinct tokens of a task batch need.
 func taskPass(distinct int) pass {
 	return pass{rows: distinct, context: tasksOf * taskTokens / 2, logits: taskFiles * tasksOf * taskLabels,
-		rank: loraRank, adapters: 1}
+		rank: loraRank}
 }
 
 // train measures loss and gradient of the full batch, and of the tasks.
@@ -94,7 +94,7 @@ func (r *runner) train(ctx context.Context, s *subject) error {
 	const rows = batchSequences * batchTokens
 	r.add(s.figure(Train, fmt.Sprintf("%dx%d tokens, %d labels each, LoRA rank %d", batchSequences, batchTokens, batchLabels, loraRank), rows, seconds[0]),
 		s.cost(s.precision, pass{rows: rows, context: batchTokens / 2, logits: batchSequences * batchLabels,
-			rank: loraRank, adapters: 1, backward: true}))
+			rank: loraRank, backward: true}))
 	w := taskPass(distinct)
 	w.backward = true
 	r.add(s.figure(Train, tasksVariant(tokens, distinct), float64(tokens), seconds[1]), s.shared(w, tokens, distinct))
