@@ -7,14 +7,14 @@ import (
 	"github.com/code2lora/code2lora/internal/model"
 )
 
-const (
-	// passRows bounds the rows of a pass, and so its memory: longer prompts
-	// are taken in pieces. Requests that are being decoded take part in each.
-	passRows = 512
-	// draftRows is how many rows drafts may fill a pass up to: more make it
-	// slower than what they can save.
-	draftRows = 1 + mostDraft
-)
+// passRows bounds the rows of a pass, and so its memory: longer prompts are
+// taken in pieces. Requests that are being decoded take part in each. Only a
+// test changes it.
+var passRows = 512
+
+// draftRows is how many rows drafts may fill a pass up to: more make it slower
+// than what they can save.
+const draftRows = 1 + mostDraft
 
 // batch is a set of sequences that are decoded together.
 type batch struct {

@@ -203,3 +203,94 @@ func TestOutputRow(t *testing.T) {
 		}
 	}
 }
+
+// TestExtendAll demands the same logits, to the bit, of tokens one by one, of
+// all of them at once, in pieces, and beside other sequences.
+func TestExtendAll(t *testing.T) {
+	for _, arch := range []string{"llama", "qwen2", "qwen3"} {
+		m := tiny(t, arch)
+		a := randomAdapter(m, 1, false)
+		ids := randomTokens(8, 90, 23) // over a page
+		one := newCache(t, m, a)
+		var want []float32
+		for i := range ids {
+			want = append(want, extend(t, m, one, ids[i:i+1])...)
+		}
+		rows := func(c *model.Cache, ids []int32, which model.Rows) []float32 {
+			exts := []model.Extension{
+				{Cache: newCache(t, m, nil), Tokens: ids[:1]},
+				{Cache: c, Tokens: ids, Logits: which},
+				{Cache: newCache(t, m, randomAdapter(m, 2, true)), Tokens: []int32{3, 4}, Logits: model.NoRows},
+			}
+			got, err := m.Extend(context.Background(), exts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got[0]) != 23 || len(got[2]) != 0 {
+				t.Fatalf("%d and %d logits, want 23 and none", len(got[0]), len(got[2]))
+			}
+			return got[1]
+		}
+		if got := rows(newCache(t, m, a), ids, model.AllRows); !slices.Equal(got, want) {
+			t.Errorf("%s: all at once differ from one by one", arch)
+		}
+		c := newCache(t, m, a)
+		rows(c, ids[:31], model.NoRows)
+		rows(c, ids[31:80], model.NoRows)
+		if got := rows(c, ids[80:], model.AllRows); !slices.Equal(got, want[80*23:]) {
+			t.Errorf("%s: pieces differ from one by one", arch)
+		}
+	}
+}
+
+// TestFork continues a sequence in several ways, from places in and between
+// pages; each way must go as if it were alone.
+func TestFork(t *testing.T) {
+	m := tiny(t, "llama")
+	a := randomAdapter(m, 1, false)
+	ids := randomTokens(8, 128, 23)
+	c := newCache(t, m, a)
+	extend(t, m, c, ids[:127])
+	for _, n := range []int{-1, 0, 1, 63, 64, 65, 126, 127, 200} {
+		f := c.Fork(n)
+		held := min(127, max(0, n))
+		if f.Len() != held {
+			t.Fatalf("a fork of %d tokens has %d", n, f.Len())
+		}
+		tail := []int32{int32(n+2) % 23}
+		want := extend(t, m, newCache(t, m, a), slices.Concat(ids[:held], tail))
+		if got := extend(t, m, f, tail); !slices.Equal(got, want) {
+			t.Errorf("a fork of %d tokens goes on in another way", n)
+		}
+	}
+	// Going back into a shared page must not change it for others.
+	f := c.Fork(126)
+	c.Truncate(10)
+	extend(t, m, c, []int32{1, 2, 3})
+	want := extend(t, m, newCache(t, m, a), ids)
+	if got := extend(t, m, f, ids[126:]); !slices.Equal(got, want) {
+		t.Error("a fork changed with the cache that it came from")
+	}
+	if got, want := c.Bytes(), m.CacheBytes(13); got != want {
+		t.Errorf("a cache of 13 tokens takes %d bytes, want %d", got, want)
+	}
+}
+
+// TestPackedIsACopy changes an adapter after it was packed.
+func TestPackedIsACopy(t *testing.T) {
+	m := tiny(t, "llama")
+	a := randomAdapter(m, 1, true)
+	p, err := m.Pack(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := randomTokens(8, 5, 23)
+	want := extend(t, m, newCache(t, m, a), ids)
+	clear(a.Pairs()[0].A)
+	if got := extend(t, m, m.NewCacheOf(p), ids); !slices.Equal(got, want) {
+		t.Error("a packed adapter changed with the adapter")
+	}
+	if unshared, err := m.Pack(randomAdapter(m, 1, false)); err != nil || unshared.Bytes() != 3*p.Bytes() {
+		t.Errorf("factors of 3 layers take %d bytes, shared ones %d; error %v", unshared.Bytes(), p.Bytes(), err)
+	}
+}
