@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func micro1x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro1x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -18,12 +18,16 @@ TEXT ·micro1x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro1x16BF16_group:
-	MOVQ   BX, R8
-	MOVQ   b+40(FP), R9
-	MOVQ   k+72(FP), R10
-	VPXORD Z0, Z0, Z0
-	SUBQ   $0x04, R10
-	JLT    micro1x16BF16_rest
+	MOVQ       BX, R8
+	MOVQ       b+40(FP), R9
+	MOVQ       ldc+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       SI, R10
+	PREFETCHT0 (R10)
+	MOVQ       k+72(FP), R10
+	VPXORD     Z0, Z0, Z0
+	SUBQ       $0x04, R10
+	JLT        micro1x16BF16_rest
 
 micro1x16BF16_loop:
 	VMOVUPS      (R9), Z1
@@ -86,7 +90,7 @@ micro1x16BF16_written:
 	RET
 
 // func micro2x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro2x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -99,13 +103,19 @@ TEXT ·micro2x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro2x16BF16_group:
-	MOVQ   BX, R8
-	MOVQ   b+40(FP), R9
-	MOVQ   k+72(FP), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	SUBQ   $0x04, R10
-	JLT    micro2x16BF16_rest
+	MOVQ       BX, R8
+	MOVQ       b+40(FP), R9
+	MOVQ       ldc+8(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       SI, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	MOVQ       k+72(FP), R10
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	SUBQ       $0x04, R10
+	JLT        micro2x16BF16_rest
 
 micro2x16BF16_loop:
 	VMOVUPS      (R9), Z2
@@ -183,7 +193,7 @@ micro2x16BF16_written:
 	RET
 
 // func micro3x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro3x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -196,14 +206,22 @@ TEXT ·micro3x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro3x16BF16_group:
-	MOVQ   BX, R8
-	MOVQ   b+40(FP), R9
-	MOVQ   k+72(FP), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	SUBQ   $0x04, R10
-	JLT    micro3x16BF16_rest
+	MOVQ       BX, R8
+	MOVQ       b+40(FP), R9
+	MOVQ       ldc+8(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       SI, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	MOVQ       k+72(FP), R10
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	SUBQ       $0x04, R10
+	JLT        micro3x16BF16_rest
 
 micro3x16BF16_loop:
 	VMOVUPS      (R9), Z3
@@ -296,7 +314,7 @@ micro3x16BF16_written:
 	RET
 
 // func micro4x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro4x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -309,17 +327,27 @@ TEXT ·micro4x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro4x16BF16_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	SUBQ   $0x04, R11
-	JLT    micro4x16BF16_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	SUBQ       $0x04, R11
+	JLT        micro4x16BF16_rest
 
 micro4x16BF16_loop:
 	VMOVUPS      (R10), Z4
@@ -432,7 +460,7 @@ micro4x16BF16_written:
 	RET
 
 // func micro5x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro5x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -445,18 +473,30 @@ TEXT ·micro5x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro5x16BF16_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	SUBQ   $0x04, R11
-	JLT    micro5x16BF16_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	SUBQ       $0x04, R11
+	JLT        micro5x16BF16_rest
 
 micro5x16BF16_loop:
 	VMOVUPS      (R10), Z5
@@ -584,7 +624,7 @@ micro5x16BF16_written:
 	RET
 
 // func micro6x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro6x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -597,19 +637,33 @@ TEXT ·micro6x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro6x16BF16_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	SUBQ   $0x04, R11
-	JLT    micro6x16BF16_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	SUBQ       $0x04, R11
+	JLT        micro6x16BF16_rest
 
 micro6x16BF16_loop:
 	VMOVUPS      (R10), Z6
@@ -752,7 +806,7 @@ micro6x16BF16_written:
 	RET
 
 // func micro7x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro7x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -765,21 +819,37 @@ TEXT ·micro7x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro7x16BF16_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R9
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	SUBQ   $0x04, R12
-	JLT    micro7x16BF16_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       SI, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	SUBQ       $0x04, R12
+	JLT        micro7x16BF16_rest
 
 micro7x16BF16_loop:
 	VMOVUPS      (R11), Z7
@@ -942,7 +1012,7 @@ micro7x16BF16_written:
 	RET
 
 // func micro8x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro8x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -955,22 +1025,40 @@ TEXT ·micro8x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro8x16BF16_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R9
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	SUBQ   $0x04, R12
-	JLT    micro8x16BF16_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       SI, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	SUBQ       $0x04, R12
+	JLT        micro8x16BF16_rest
 
 micro8x16BF16_loop:
 	VMOVUPS      (R11), Z8
@@ -1148,7 +1236,7 @@ micro8x16BF16_written:
 	RET
 
 // func micro9x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro9x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1161,23 +1249,43 @@ TEXT ·micro9x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro9x16BF16_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R9
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	SUBQ   $0x04, R12
-	JLT    micro9x16BF16_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       SI, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	SUBQ       $0x04, R12
+	JLT        micro9x16BF16_rest
 
 micro9x16BF16_loop:
 	VMOVUPS      (R11), Z9
@@ -1370,7 +1478,7 @@ micro9x16BF16_written:
 	RET
 
 // func micro10x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro10x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1383,25 +1491,47 @@ TEXT ·micro10x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro10x16BF16_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R11
-	LEAQ   (R11)(R9*1), R9
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	SUBQ   $0x04, R13
-	JLT    micro10x16BF16_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R11
+	LEAQ       (R11)(R9*1), R9
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       SI, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	SUBQ       $0x04, R13
+	JLT        micro10x16BF16_rest
 
 micro10x16BF16_loop:
 	VMOVUPS      (R12), Z10
@@ -1614,7 +1744,7 @@ micro10x16BF16_written:
 	RET
 
 // func micro11x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro11x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1627,26 +1757,50 @@ TEXT ·micro11x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro11x16BF16_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R11
-	LEAQ   (R11)(R9*1), R9
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	SUBQ   $0x04, R13
-	JLT    micro11x16BF16_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R11
+	LEAQ       (R11)(R9*1), R9
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       SI, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	SUBQ       $0x04, R13
+	JLT        micro11x16BF16_rest
 
 micro11x16BF16_loop:
 	VMOVUPS      (R12), Z11
@@ -1874,7 +2028,7 @@ micro11x16BF16_written:
 	RET
 
 // func micro12x16BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro12x16BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1887,27 +2041,53 @@ TEXT ·micro12x16BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro12x16BF16_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R11
-	LEAQ   (R11)(R9*1), R9
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	SUBQ   $0x04, R13
-	JLT    micro12x16BF16_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R11
+	LEAQ       (R11)(R9*1), R9
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       SI, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	SUBQ       $0x04, R13
+	JLT        micro12x16BF16_rest
 
 micro12x16BF16_loop:
 	VMOVUPS      (R12), Z12
@@ -2150,7 +2330,7 @@ micro12x16BF16_written:
 	RET
 
 // func micro1x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro1x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2165,13 +2345,18 @@ TEXT ·micro1x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro1x32BF16_group:
-	MOVQ   SI, R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	SUBQ   $0x04, R11
-	JLT    micro1x32BF16_rest
+	MOVQ       SI, R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	SUBQ       $0x04, R11
+	JLT        micro1x32BF16_rest
 
 micro1x32BF16_loop:
 	VMOVUPS      (R10), Z2
@@ -2247,7 +2432,7 @@ micro1x32BF16_written:
 	RET
 
 // func micro2x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro2x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2262,15 +2447,23 @@ TEXT ·micro2x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro2x32BF16_group:
-	MOVQ   SI, R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	SUBQ   $0x04, R11
-	JLT    micro2x32BF16_rest
+	MOVQ       SI, R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	SUBQ       $0x04, R11
+	JLT        micro2x32BF16_rest
 
 micro2x32BF16_loop:
 	VMOVUPS      (R10), Z4
@@ -2369,7 +2562,7 @@ micro2x32BF16_written:
 	RET
 
 // func micro3x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro3x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2384,17 +2577,28 @@ TEXT ·micro3x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro3x32BF16_group:
-	MOVQ   SI, R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	SUBQ   $0x04, R11
-	JLT    micro3x32BF16_rest
+	MOVQ       SI, R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	SUBQ       $0x04, R11
+	JLT        micro3x32BF16_rest
 
 micro3x32BF16_loop:
 	VMOVUPS      (R10), Z6
@@ -2516,7 +2720,7 @@ micro3x32BF16_written:
 	RET
 
 // func micro4x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro4x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2531,21 +2735,35 @@ TEXT ·micro4x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro4x32BF16_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R10
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	SUBQ   $0x04, R12
-	JLT    micro4x32BF16_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R10
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       DI, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	SUBQ       $0x04, R12
+	JLT        micro4x32BF16_rest
 
 micro4x32BF16_loop:
 	VMOVUPS      (R11), Z8
@@ -2695,7 +2913,7 @@ micro4x32BF16_written:
 	RET
 
 // func micro5x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro5x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2710,23 +2928,40 @@ TEXT ·micro5x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro5x32BF16_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R10
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	SUBQ   $0x04, R12
-	JLT    micro5x32BF16_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R10
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       DI, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	SUBQ       $0x04, R12
+	JLT        micro5x32BF16_rest
 
 micro5x32BF16_loop:
 	VMOVUPS      (R11), Z10
@@ -2899,7 +3134,7 @@ micro5x32BF16_written:
 	RET
 
 // func micro6x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro6x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2914,25 +3149,45 @@ TEXT ·micro6x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro6x32BF16_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R10
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	SUBQ   $0x04, R12
-	JLT    micro6x32BF16_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R10
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       DI, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	SUBQ       $0x04, R12
+	JLT        micro6x32BF16_rest
 
 micro6x32BF16_loop:
 	VMOVUPS      (R11), Z12
@@ -3128,7 +3383,7 @@ micro6x32BF16_written:
 	RET
 
 // func micro7x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro7x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3143,28 +3398,51 @@ TEXT ·micro7x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro7x32BF16_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R10
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	SUBQ   $0x04, R13
-	JLT    micro7x32BF16_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R10
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       DI, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	SUBQ       $0x04, R13
+	JLT        micro7x32BF16_rest
 
 micro7x32BF16_loop:
 	VMOVUPS      (R12), Z14
@@ -3388,7 +3666,7 @@ micro7x32BF16_written:
 	RET
 
 // func micro8x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro8x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3403,30 +3681,56 @@ TEXT ·micro8x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro8x32BF16_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R10
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	SUBQ   $0x04, R13
-	JLT    micro8x32BF16_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R10
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       DI, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	SUBQ       $0x04, R13
+	JLT        micro8x32BF16_rest
 
 micro8x32BF16_loop:
 	VMOVUPS      (R12), Z16
@@ -3673,7 +3977,7 @@ micro8x32BF16_written:
 	RET
 
 // func micro9x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro9x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3688,32 +3992,61 @@ TEXT ·micro9x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro9x32BF16_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R10
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	SUBQ   $0x04, R13
-	JLT    micro9x32BF16_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R10
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       DI, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	SUBQ       $0x04, R13
+	JLT        micro9x32BF16_rest
 
 micro9x32BF16_loop:
 	VMOVUPS      (R12), Z18
@@ -3983,7 +4316,7 @@ micro9x32BF16_written:
 	RET
 
 // func micro10x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro10x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3998,35 +4331,67 @@ TEXT ·micro10x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro10x32BF16_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R12
-	LEAQ   (R12)(R10*1), R10
-	MOVQ   b+40(FP), R13
-	MOVQ   k+72(FP), R14
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	SUBQ   $0x04, R14
-	JLT    micro10x32BF16_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R12
+	LEAQ       (R12)(R10*1), R10
+	MOVQ       b+40(FP), R13
+	MOVQ       ldc+8(FP), R15
+	SHLQ       $0x02, R15
+	MOVQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       k+72(FP), R14
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	SUBQ       $0x04, R14
+	JLT        micro10x32BF16_rest
 
 micro10x32BF16_loop:
 	VMOVUPS      (R13), Z20
@@ -4324,7 +4689,7 @@ micro10x32BF16_written:
 	RET
 
 // func micro11x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro11x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -4339,37 +4704,72 @@ TEXT ·micro11x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro11x32BF16_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R12
-	LEAQ   (R12)(R10*1), R10
-	MOVQ   b+40(FP), R13
-	MOVQ   k+72(FP), R14
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	SUBQ   $0x04, R14
-	JLT    micro11x32BF16_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R12
+	LEAQ       (R12)(R10*1), R10
+	MOVQ       b+40(FP), R13
+	MOVQ       ldc+8(FP), R15
+	SHLQ       $0x02, R15
+	MOVQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       k+72(FP), R14
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	SUBQ       $0x04, R14
+	JLT        micro11x32BF16_rest
 
 micro11x32BF16_loop:
 	VMOVUPS      (R13), Z22
@@ -4690,7 +5090,7 @@ micro11x32BF16_written:
 	RET
 
 // func micro12x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro12x32BF16(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -4705,39 +5105,77 @@ TEXT ·micro12x32BF16(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro12x32BF16_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R12
-	LEAQ   (R12)(R10*1), R10
-	MOVQ   b+40(FP), R13
-	MOVQ   k+72(FP), R14
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	SUBQ   $0x04, R14
-	JLT    micro12x32BF16_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R12
+	LEAQ       (R12)(R10*1), R10
+	MOVQ       b+40(FP), R13
+	MOVQ       ldc+8(FP), R15
+	SHLQ       $0x02, R15
+	MOVQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       k+72(FP), R14
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	SUBQ       $0x04, R14
+	JLT        micro12x32BF16_rest
 
 micro12x32BF16_loop:
 	VMOVUPS      (R13), Z24

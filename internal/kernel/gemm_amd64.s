@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func micro1x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro1x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -18,13 +18,17 @@ TEXT ·micro1x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro1x16AVX2_group:
-	MOVQ   BX, R8
-	MOVQ   b+40(FP), R9
-	MOVQ   k+72(FP), R10
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	SUBQ   $0x04, R10
-	JLT    micro1x16AVX2_rest
+	MOVQ       BX, R8
+	MOVQ       b+40(FP), R9
+	MOVQ       ldc+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       SI, R10
+	PREFETCHT0 (R10)
+	MOVQ       k+72(FP), R10
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	SUBQ       $0x04, R10
+	JLT        micro1x16AVX2_rest
 
 micro1x16AVX2_loop:
 	VMOVUPS      (R9), Y2
@@ -100,7 +104,7 @@ micro1x16AVX2_written:
 	RET
 
 // func micro2x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro2x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -113,15 +117,21 @@ TEXT ·micro2x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro2x16AVX2_group:
-	MOVQ   BX, R8
-	MOVQ   b+40(FP), R9
-	MOVQ   k+72(FP), R10
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	SUBQ   $0x04, R10
-	JLT    micro2x16AVX2_rest
+	MOVQ       BX, R8
+	MOVQ       b+40(FP), R9
+	MOVQ       ldc+8(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       SI, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	MOVQ       k+72(FP), R10
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	SUBQ       $0x04, R10
+	JLT        micro2x16AVX2_rest
 
 micro2x16AVX2_loop:
 	VMOVUPS      (R9), Y4
@@ -220,7 +230,7 @@ micro2x16AVX2_written:
 	RET
 
 // func micro3x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro3x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -233,17 +243,25 @@ TEXT ·micro3x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro3x16AVX2_group:
-	MOVQ   BX, R8
-	MOVQ   b+40(FP), R9
-	MOVQ   k+72(FP), R10
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	SUBQ   $0x04, R10
-	JLT    micro3x16AVX2_rest
+	MOVQ       BX, R8
+	MOVQ       b+40(FP), R9
+	MOVQ       ldc+8(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       SI, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	MOVQ       k+72(FP), R10
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	SUBQ       $0x04, R10
+	JLT        micro3x16AVX2_rest
 
 micro3x16AVX2_loop:
 	VMOVUPS      (R9), Y6
@@ -365,7 +383,7 @@ micro3x16AVX2_written:
 	RET
 
 // func micro4x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro4x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -378,21 +396,31 @@ TEXT ·micro4x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro4x16AVX2_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	SUBQ   $0x04, R11
-	JLT    micro4x16AVX2_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	MOVQ       k+72(FP), R11
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	SUBQ       $0x04, R11
+	JLT        micro4x16AVX2_rest
 
 micro4x16AVX2_loop:
 	VMOVUPS      (R10), Y8
@@ -542,7 +570,7 @@ micro4x16AVX2_written:
 	RET
 
 // func micro5x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro5x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -555,23 +583,35 @@ TEXT ·micro5x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro5x16AVX2_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	SUBQ   $0x04, R11
-	JLT    micro5x16AVX2_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	MOVQ       k+72(FP), R11
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	SUBQ       $0x04, R11
+	JLT        micro5x16AVX2_rest
 
 micro5x16AVX2_loop:
 	VMOVUPS      (R10), Y10
@@ -744,7 +784,7 @@ micro5x16AVX2_written:
 	RET
 
 // func micro6x16AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro6x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -757,25 +797,39 @@ TEXT ·micro6x16AVX2(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro6x16AVX2_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	SUBQ   $0x04, R11
-	JLT    micro6x16AVX2_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	MOVQ       k+72(FP), R11
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	SUBQ       $0x04, R11
+	JLT        micro6x16AVX2_rest
 
 micro6x16AVX2_loop:
 	VMOVUPS      (R10), Y12
@@ -971,7 +1025,7 @@ micro6x16AVX2_written:
 	RET
 
 // func micro1x32AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro1x32AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -986,15 +1040,20 @@ TEXT ·micro1x32AVX2(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro1x32AVX2_group:
-	MOVQ   SI, R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	SUBQ   $0x04, R11
-	JLT    micro1x32AVX2_rest
+	MOVQ       SI, R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       k+72(FP), R11
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	SUBQ       $0x04, R11
+	JLT        micro1x32AVX2_rest
 
 micro1x32AVX2_loop:
 	VMOVUPS      (R10), Y4
@@ -1096,7 +1155,7 @@ micro1x32AVX2_written:
 	RET
 
 // func micro2x32AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro2x32AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1111,19 +1170,27 @@ TEXT ·micro2x32AVX2(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro2x32AVX2_group:
-	MOVQ   SI, R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	SUBQ   $0x04, R11
-	JLT    micro2x32AVX2_rest
+	MOVQ       SI, R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       k+72(FP), R11
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	SUBQ       $0x04, R11
+	JLT        micro2x32AVX2_rest
 
 micro2x32AVX2_loop:
 	VMOVUPS      (R10), Y8
@@ -1264,7 +1331,7 @@ micro2x32AVX2_written:
 	RET
 
 // func micro3x32AVX2(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro3x32AVX2(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1279,23 +1346,34 @@ TEXT ·micro3x32AVX2(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro3x32AVX2_group:
-	MOVQ   SI, R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	SUBQ   $0x04, R11
-	JLT    micro3x32AVX2_rest
+	MOVQ       SI, R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       k+72(FP), R11
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	SUBQ       $0x04, R11
+	JLT        micro3x32AVX2_rest
 
 micro3x32AVX2_loop:
 	VMOVUPS      (R10), Y12
@@ -1475,7 +1553,7 @@ micro3x32AVX2_written:
 	RET
 
 // func micro1x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro1x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1488,12 +1566,16 @@ TEXT ·micro1x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro1x16AVX512_group:
-	MOVQ   BX, R8
-	MOVQ   b+40(FP), R9
-	MOVQ   k+72(FP), R10
-	VPXORD Z0, Z0, Z0
-	SUBQ   $0x04, R10
-	JLT    micro1x16AVX512_rest
+	MOVQ       BX, R8
+	MOVQ       b+40(FP), R9
+	MOVQ       ldc+8(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       SI, R10
+	PREFETCHT0 (R10)
+	MOVQ       k+72(FP), R10
+	VPXORD     Z0, Z0, Z0
+	SUBQ       $0x04, R10
+	JLT        micro1x16AVX512_rest
 
 micro1x16AVX512_loop:
 	VMOVUPS          (R9), Z1
@@ -1551,7 +1633,7 @@ micro1x16AVX512_written:
 	RET
 
 // func micro2x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro2x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1564,13 +1646,19 @@ TEXT ·micro2x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro2x16AVX512_group:
-	MOVQ   BX, R8
-	MOVQ   b+40(FP), R9
-	MOVQ   k+72(FP), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	SUBQ   $0x04, R10
-	JLT    micro2x16AVX512_rest
+	MOVQ       BX, R8
+	MOVQ       b+40(FP), R9
+	MOVQ       ldc+8(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       SI, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	MOVQ       k+72(FP), R10
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	SUBQ       $0x04, R10
+	JLT        micro2x16AVX512_rest
 
 micro2x16AVX512_loop:
 	VMOVUPS          (R9), Z2
@@ -1638,7 +1726,7 @@ micro2x16AVX512_written:
 	RET
 
 // func micro3x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro3x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1651,14 +1739,22 @@ TEXT ·micro3x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro3x16AVX512_group:
-	MOVQ   BX, R8
-	MOVQ   b+40(FP), R9
-	MOVQ   k+72(FP), R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	SUBQ   $0x04, R10
-	JLT    micro3x16AVX512_rest
+	MOVQ       BX, R8
+	MOVQ       b+40(FP), R9
+	MOVQ       ldc+8(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       SI, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	MOVQ       k+72(FP), R10
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	SUBQ       $0x04, R10
+	JLT        micro3x16AVX512_rest
 
 micro3x16AVX512_loop:
 	VMOVUPS          (R9), Z3
@@ -1736,7 +1832,7 @@ micro3x16AVX512_written:
 	RET
 
 // func micro4x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro4x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1749,17 +1845,27 @@ TEXT ·micro4x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro4x16AVX512_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	SUBQ   $0x04, R11
-	JLT    micro4x16AVX512_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	SUBQ       $0x04, R11
+	JLT        micro4x16AVX512_rest
 
 micro4x16AVX512_loop:
 	VMOVUPS          (R10), Z4
@@ -1852,7 +1958,7 @@ micro4x16AVX512_written:
 	RET
 
 // func micro5x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro5x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1865,18 +1971,30 @@ TEXT ·micro5x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro5x16AVX512_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	SUBQ   $0x04, R11
-	JLT    micro5x16AVX512_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	SUBQ       $0x04, R11
+	JLT        micro5x16AVX512_rest
 
 micro5x16AVX512_loop:
 	VMOVUPS          (R10), Z5
@@ -1979,7 +2097,7 @@ micro5x16AVX512_written:
 	RET
 
 // func micro6x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro6x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -1992,19 +2110,33 @@ TEXT ·micro6x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro6x16AVX512_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	SUBQ   $0x04, R11
-	JLT    micro6x16AVX512_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       SI, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	SUBQ       $0x04, R11
+	JLT        micro6x16AVX512_rest
 
 micro6x16AVX512_loop:
 	VMOVUPS          (R10), Z6
@@ -2117,7 +2249,7 @@ micro6x16AVX512_written:
 	RET
 
 // func micro7x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro7x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2130,21 +2262,37 @@ TEXT ·micro7x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro7x16AVX512_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R9
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	SUBQ   $0x04, R12
-	JLT    micro7x16AVX512_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       SI, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	SUBQ       $0x04, R12
+	JLT        micro7x16AVX512_rest
 
 micro7x16AVX512_loop:
 	VMOVUPS          (R11), Z7
@@ -2272,7 +2420,7 @@ micro7x16AVX512_written:
 	RET
 
 // func micro8x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro8x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2285,22 +2433,40 @@ TEXT ·micro8x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro8x16AVX512_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R9
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	SUBQ   $0x04, R12
-	JLT    micro8x16AVX512_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       SI, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	SUBQ       $0x04, R12
+	JLT        micro8x16AVX512_rest
 
 micro8x16AVX512_loop:
 	VMOVUPS          (R11), Z8
@@ -2438,7 +2604,7 @@ micro8x16AVX512_written:
 	RET
 
 // func micro9x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro9x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2451,23 +2617,43 @@ TEXT ·micro9x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro9x16AVX512_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R9
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	SUBQ   $0x04, R12
-	JLT    micro9x16AVX512_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       SI, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	SUBQ       $0x04, R12
+	JLT        micro9x16AVX512_rest
 
 micro9x16AVX512_loop:
 	VMOVUPS          (R11), Z9
@@ -2615,7 +2801,7 @@ micro9x16AVX512_written:
 	RET
 
 // func micro10x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro10x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2628,25 +2814,47 @@ TEXT ·micro10x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro10x16AVX512_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R11
-	LEAQ   (R11)(R9*1), R9
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	SUBQ   $0x04, R13
-	JLT    micro10x16AVX512_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R11
+	LEAQ       (R11)(R9*1), R9
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       SI, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	SUBQ       $0x04, R13
+	JLT        micro10x16AVX512_rest
 
 micro10x16AVX512_loop:
 	VMOVUPS          (R12), Z10
@@ -2809,7 +3017,7 @@ micro10x16AVX512_written:
 	RET
 
 // func micro11x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro11x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -2822,26 +3030,50 @@ TEXT ·micro11x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro11x16AVX512_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R11
-	LEAQ   (R11)(R9*1), R9
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	SUBQ   $0x04, R13
-	JLT    micro11x16AVX512_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R11
+	LEAQ       (R11)(R9*1), R9
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       SI, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	SUBQ       $0x04, R13
+	JLT        micro11x16AVX512_rest
 
 micro11x16AVX512_loop:
 	VMOVUPS          (R12), Z11
@@ -3014,7 +3246,7 @@ micro11x16AVX512_written:
 	RET
 
 // func micro12x16AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro12x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3027,27 +3259,53 @@ TEXT ·micro12x16AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), DI
 
 micro12x16AVX512_group:
-	MOVQ   BX, R8
-	LEAQ   (AX)(AX*2), R9
-	LEAQ   (R8)(R9*1), R10
-	LEAQ   (R10)(R9*1), R11
-	LEAQ   (R11)(R9*1), R9
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	SUBQ   $0x04, R13
-	JLT    micro12x16AVX512_rest
+	MOVQ       BX, R8
+	LEAQ       (AX)(AX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R11
+	LEAQ       (R11)(R9*1), R9
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       SI, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	SUBQ       $0x04, R13
+	JLT        micro12x16AVX512_rest
 
 micro12x16AVX512_loop:
 	VMOVUPS          (R12), Z12
@@ -3230,7 +3488,7 @@ micro12x16AVX512_written:
 	RET
 
 // func micro1x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro1x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3245,13 +3503,18 @@ TEXT ·micro1x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro1x32AVX512_group:
-	MOVQ   SI, R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	SUBQ   $0x04, R11
-	JLT    micro1x32AVX512_rest
+	MOVQ       SI, R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	SUBQ       $0x04, R11
+	JLT        micro1x32AVX512_rest
 
 micro1x32AVX512_loop:
 	VMOVUPS      (R10), Z2
@@ -3327,7 +3590,7 @@ micro1x32AVX512_written:
 	RET
 
 // func micro2x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro2x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3342,15 +3605,23 @@ TEXT ·micro2x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro2x32AVX512_group:
-	MOVQ   SI, R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	SUBQ   $0x04, R11
-	JLT    micro2x32AVX512_rest
+	MOVQ       SI, R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	SUBQ       $0x04, R11
+	JLT        micro2x32AVX512_rest
 
 micro2x32AVX512_loop:
 	VMOVUPS      (R10), Z4
@@ -3449,7 +3720,7 @@ micro2x32AVX512_written:
 	RET
 
 // func micro3x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro3x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3464,17 +3735,28 @@ TEXT ·micro3x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro3x32AVX512_group:
-	MOVQ   SI, R9
-	MOVQ   b+40(FP), R10
-	MOVQ   k+72(FP), R11
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	SUBQ   $0x04, R11
-	JLT    micro3x32AVX512_rest
+	MOVQ       SI, R9
+	MOVQ       b+40(FP), R10
+	MOVQ       ldc+8(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       DI, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       k+72(FP), R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	SUBQ       $0x04, R11
+	JLT        micro3x32AVX512_rest
 
 micro3x32AVX512_loop:
 	VMOVUPS      (R10), Z6
@@ -3596,7 +3878,7 @@ micro3x32AVX512_written:
 	RET
 
 // func micro4x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro4x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3611,21 +3893,35 @@ TEXT ·micro4x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro4x32AVX512_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R10
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	SUBQ   $0x04, R12
-	JLT    micro4x32AVX512_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R10
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       DI, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	SUBQ       $0x04, R12
+	JLT        micro4x32AVX512_rest
 
 micro4x32AVX512_loop:
 	VMOVUPS      (R11), Z8
@@ -3775,7 +4071,7 @@ micro4x32AVX512_written:
 	RET
 
 // func micro5x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro5x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3790,23 +4086,40 @@ TEXT ·micro5x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro5x32AVX512_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R10
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	SUBQ   $0x04, R12
-	JLT    micro5x32AVX512_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R10
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       DI, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	SUBQ       $0x04, R12
+	JLT        micro5x32AVX512_rest
 
 micro5x32AVX512_loop:
 	VMOVUPS      (R11), Z10
@@ -3979,7 +4292,7 @@ micro5x32AVX512_written:
 	RET
 
 // func micro6x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro6x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -3994,25 +4307,45 @@ TEXT ·micro6x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro6x32AVX512_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R10
-	MOVQ   b+40(FP), R11
-	MOVQ   k+72(FP), R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	SUBQ   $0x04, R12
-	JLT    micro6x32AVX512_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R10
+	MOVQ       b+40(FP), R11
+	MOVQ       ldc+8(FP), R13
+	SHLQ       $0x02, R13
+	MOVQ       DI, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       k+72(FP), R12
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	SUBQ       $0x04, R12
+	JLT        micro6x32AVX512_rest
 
 micro6x32AVX512_loop:
 	VMOVUPS      (R11), Z12
@@ -4208,7 +4541,7 @@ micro6x32AVX512_written:
 	RET
 
 // func micro7x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro7x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -4223,28 +4556,51 @@ TEXT ·micro7x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro7x32AVX512_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R10
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	SUBQ   $0x04, R13
-	JLT    micro7x32AVX512_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R10
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       DI, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	SUBQ       $0x04, R13
+	JLT        micro7x32AVX512_rest
 
 micro7x32AVX512_loop:
 	VMOVUPS      (R12), Z14
@@ -4468,7 +4824,7 @@ micro7x32AVX512_written:
 	RET
 
 // func micro8x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro8x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -4483,30 +4839,56 @@ TEXT ·micro8x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro8x32AVX512_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R10
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	SUBQ   $0x04, R13
-	JLT    micro8x32AVX512_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R10
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       DI, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	SUBQ       $0x04, R13
+	JLT        micro8x32AVX512_rest
 
 micro8x32AVX512_loop:
 	VMOVUPS      (R12), Z16
@@ -4753,7 +5135,7 @@ micro8x32AVX512_written:
 	RET
 
 // func micro9x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro9x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -4768,32 +5150,61 @@ TEXT ·micro9x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro9x32AVX512_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R10
-	MOVQ   b+40(FP), R12
-	MOVQ   k+72(FP), R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	SUBQ   $0x04, R13
-	JLT    micro9x32AVX512_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R10
+	MOVQ       b+40(FP), R12
+	MOVQ       ldc+8(FP), R14
+	SHLQ       $0x02, R14
+	MOVQ       DI, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       k+72(FP), R13
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	SUBQ       $0x04, R13
+	JLT        micro9x32AVX512_rest
 
 micro9x32AVX512_loop:
 	VMOVUPS      (R12), Z18
@@ -5063,7 +5474,7 @@ micro9x32AVX512_written:
 	RET
 
 // func micro10x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro10x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -5078,35 +5489,67 @@ TEXT ·micro10x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro10x32AVX512_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R12
-	LEAQ   (R12)(R10*1), R10
-	MOVQ   b+40(FP), R13
-	MOVQ   k+72(FP), R14
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	SUBQ   $0x04, R14
-	JLT    micro10x32AVX512_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R12
+	LEAQ       (R12)(R10*1), R10
+	MOVQ       b+40(FP), R13
+	MOVQ       ldc+8(FP), R15
+	SHLQ       $0x02, R15
+	MOVQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       k+72(FP), R14
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	SUBQ       $0x04, R14
+	JLT        micro10x32AVX512_rest
 
 micro10x32AVX512_loop:
 	VMOVUPS      (R13), Z20
@@ -5404,7 +5847,7 @@ micro10x32AVX512_written:
 	RET
 
 // func micro11x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro11x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -5419,37 +5862,72 @@ TEXT ·micro11x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro11x32AVX512_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R12
-	LEAQ   (R12)(R10*1), R10
-	MOVQ   b+40(FP), R13
-	MOVQ   k+72(FP), R14
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	SUBQ   $0x04, R14
-	JLT    micro11x32AVX512_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R12
+	LEAQ       (R12)(R10*1), R10
+	MOVQ       b+40(FP), R13
+	MOVQ       ldc+8(FP), R15
+	SHLQ       $0x02, R15
+	MOVQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       k+72(FP), R14
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	SUBQ       $0x04, R14
+	JLT        micro11x32AVX512_rest
 
 micro11x32AVX512_loop:
 	VMOVUPS      (R13), Z22
@@ -5770,7 +6248,7 @@ micro11x32AVX512_written:
 	RET
 
 // func micro12x32AVX512(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro12x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ ars+24(FP), AX
 	SHLQ $0x02, AX
@@ -5785,39 +6263,77 @@ TEXT ·micro12x32AVX512(SB), NOSPLIT, $0-81
 	MOVQ groups+64(FP), R8
 
 micro12x32AVX512_group:
-	MOVQ   SI, R9
-	LEAQ   (AX)(AX*2), R10
-	LEAQ   (R9)(R10*1), R11
-	LEAQ   (R11)(R10*1), R12
-	LEAQ   (R12)(R10*1), R10
-	MOVQ   b+40(FP), R13
-	MOVQ   k+72(FP), R14
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	SUBQ   $0x04, R14
-	JLT    micro12x32AVX512_rest
+	MOVQ       SI, R9
+	LEAQ       (AX)(AX*2), R10
+	LEAQ       (R9)(R10*1), R11
+	LEAQ       (R11)(R10*1), R12
+	LEAQ       (R12)(R10*1), R10
+	MOVQ       b+40(FP), R13
+	MOVQ       ldc+8(FP), R15
+	SHLQ       $0x02, R15
+	MOVQ       DI, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       k+72(FP), R14
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	SUBQ       $0x04, R14
+	JLT        micro12x32AVX512_rest
 
 micro12x32AVX512_loop:
 	VMOVUPS      (R13), Z24

@@ -63,6 +63,7 @@ func micro(rows, panels int, set isa) {
 	if panels == 2 {
 		rowB = append(rowB, Mem{Base: b, Index: ps, Scale: 1})
 	}
+	t.prefetch(c)
 	k := Load(Param("k"), GP64())
 	t.zero()
 	t.sum(k, func() {
@@ -194,6 +195,23 @@ func (t *tile) step(rowA func(int) Mem, rowB []Mem) {
 			} else {
 				VFMADD231PS(bv[j], av, acc)
 			}
+		}
+	}
+}
+
+// prefetch asks for the lines of C that the tile will be written to, which
+// would otherwise be waited for at the end of the sum. They are two lines for
+// each row where C begins at a cache line, and one more where it does not,
+// which is left to the hardware.
+func (t *tile) prefetch(c Register) {
+	at, ldc := GP64(), stride("ldc")
+	MOVQ(c, at)
+	for i := range t.rows {
+		for j := range t.panels {
+			PREFETCHT0(Mem{Base: at, Disp: 64 * j})
+		}
+		if i < t.rows-1 {
+			ADDQ(ldc, at)
 		}
 	}
 }
