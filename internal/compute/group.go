@@ -21,7 +21,7 @@ func Group(sequences [][]int32, rows int) [][]int {
 	for k, i := range order {
 		n := len(sequences[i])
 		if k > 0 {
-			n -= common(sequences[order[k-1]], sequences[i])
+			n -= CommonPrefix(sequences[order[k-1]], sequences[i])
 		}
 		if len(batches) == 0 || cost+n > rows {
 			batches, cost, n = append(batches, nil), 0, len(sequences[i])
@@ -36,8 +36,9 @@ func Group(sequences [][]int32, rows int) [][]int {
 	return batches
 }
 
-// common returns the length of the common prefix.
-func common(a, b []int32) int {
+// CommonPrefix returns how many tokens two sequences have in common at their
+// beginning.
+func CommonPrefix(a, b []int32) int {
 	n := 0
 	for n < min(len(a), len(b)) && a[n] == b[n] {
 		n++

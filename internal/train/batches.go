@@ -2,7 +2,9 @@ package train
 
 import (
 	"math/rand/v2"
+	"slices"
 
+	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/model"
 )
@@ -60,18 +62,28 @@ type share struct {
 // tokens, the shares of all repositories are shuffled, and each step takes
 // perStep of them. The plan of an epoch depends on the seed and its number
 // alone, so a resumed run needs no more than the number of its step.
+//
+// With families, those windows of a repository that begin alike stay together
+// when they are shuffled, and what they have in common counts once.
 type plan struct {
 	repos   []*Repository
 	seed    uint64
 	tokens  int
 	perStep int
-	epoch   int
-	first   int // number of the epoch's first step
-	steps   [][]share
+	// families of each repository's windows, or nil
+	families [][][]int
+	epoch    int
+	first    int // number of the epoch's first step
+	steps    [][]share
 }
 
-func newPlan(repos []*Repository, seed uint64, tokens, perStep int) *plan {
-	p := &plan{repos: repos, seed: seed, tokens: tokens, perStep: perStep}
+func newPlan(repos []*Repository, o Options) *plan {
+	p := &plan{repos: repos, seed: o.Seed, tokens: o.TokensPerShare, perStep: o.SharesPerStep}
+	if o.SharePrefixes {
+		for _, r := range repos {
+			p.families = append(p.families, families(r.Windows))
+		}
+	}
 	p.shuffle(0)
 	return p
 }
@@ -83,11 +95,12 @@ func (p *plan) shuffle(epoch int) {
 	var shares []share
 	for r, repo := range p.repos {
 		s, rows := share{repo: r}, 0
-		for _, w := range rng.Perm(len(repo.Windows)) {
-			n := len(repo.Windows[w].Tokens)
+		for _, w := range p.order(r, rng) {
+			n := len(repo.Windows[w].Tokens) - p.shared(repo, s.windows, w)
 			if rows+n > p.tokens && len(s.windows) > 0 {
 				shares = append(shares, s)
 				s, rows = share{repo: r}, 0
+				n = len(repo.Windows[w].Tokens)
 			}
 			s.windows, rows = append(s.windows, w), rows+n
 		}
@@ -100,6 +113,55 @@ func (p *plan) shuffle(epoch int) {
 	for i := 0; i < len(shares); i += p.perStep {
 		p.steps = append(p.steps, shares[i:min(len(shares), i+p.perStep)])
 	}
+}
+
+// order shuffles the windows of repository r.
+func (p *plan) order(r int, rng *rand.Rand) []int {
+	if p.families == nil {
+		return rng.Perm(len(p.repos[r].Windows))
+	}
+	var order []int
+	for _, i := range rng.Perm(len(p.families[r])) {
+		family := p.families[r][i]
+		for _, j := range rng.Perm(len(family)) {
+			order = append(order, family[j])
+		}
+	}
+	return order
+}
+
+// shared returns how many tokens of window w count for another window of a share.
+func (p *plan) shared(r *Repository, share []int, w int) (most int) {
+	if p.families == nil {
+		return 0
+	}
+	for _, v := range share {
+		if n := compute.CommonPrefix(r.Windows[v].Tokens, r.Windows[w].Tokens); n >= minFamily {
+			most = max(most, n)
+		}
+	}
+	return most
+}
+
+// minFamily is the least number of tokens that the windows of a family have in
+// common: more than an import that all files of a repository begin with.
+const minFamily = 16
+
+// families groups windows that begin with the same tokens, as those of one file
+// do, of which each has the file's imports at its head.
+func families(windows []Window) (all [][]int) {
+	order := make([]int, len(windows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return slices.Compare(windows[i].Tokens, windows[j].Tokens) })
+	for k, i := range order {
+		if k == 0 || compute.CommonPrefix(windows[order[k-1]].Tokens, windows[i].Tokens) < minFamily {
+			all = append(all, nil)
+		}
+		all[len(all)-1] = append(all[len(all)-1], i)
+	}
+	return all
 }
 
 // at returns the shares of a step, and the epoch it belongs to.

@@ -2,7 +2,9 @@ package train
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/code2lora/code2lora/internal/dataset"
@@ -12,7 +14,8 @@ import (
 func TestPlan(t *testing.T) {
 	repos := repositories(1, 7)
 	const tokens, perStep = 30, 3
-	p := newPlan(repos, 9, tokens, perStep)
+	o := Options{Seed: 9, TokensPerShare: tokens, SharesPerStep: perStep}
+	p := newPlan(repos, o)
 	var steps [][]share
 	var epochs []int
 	for step := 0; ; step++ {
@@ -56,21 +59,84 @@ func TestPlan(t *testing.T) {
 
 	// A step does not depend on those asked for before.
 	for _, step := range []int{len(steps) - 1, 0, len(steps) / 2, 1, len(steps) / 2} {
-		for what, q := range map[string]*plan{"the same": p, "a new": newPlan(repos, 9, tokens, perStep)} {
+		for what, q := range map[string]*plan{"the same": p, "a new": newPlan(repos, o)} {
 			if got, epoch := q.at(step); !reflect.DeepEqual(got, steps[step]) || epoch != epochs[step] {
 				t.Errorf("step %d from %s plan: %v of epoch %d, want %v of %d", step, what, got, epoch, steps[step], epochs[step])
 			}
 		}
 	}
-	if got, _ := newPlan(repos, 10, tokens, perStep).at(0); reflect.DeepEqual(got, steps[0]) {
+	if got, _ := newPlan(repos, Options{Seed: 10, TokensPerShare: tokens, SharesPerStep: perStep}).at(0); reflect.DeepEqual(got, steps[0]) {
 		t.Error("another seed, the same first step")
 	}
 	if r := (&Run{Train: repos, Options: Options{Seed: 9, Epochs: 3, TokensPerShare: tokens, SharesPerStep: perStep}}); r.steps() != len(steps) {
 		t.Errorf("%d steps expected, %d taken", r.steps(), len(steps))
 	}
 	// A window longer than a share is one of its own.
-	if got, _ := newPlan(repos, 9, 1, 1).at(0); len(got[0].windows) != 1 {
+	if got, _ := newPlan(repos, Options{Seed: 9, TokensPerShare: 1, SharesPerStep: 1}).at(0); len(got[0].windows) != 1 {
 		t.Errorf("a share of %d windows, want 1", len(got[0].windows))
+	}
+}
+
+// TestFamilies has windows of four files, each with a head of its own.
+func TestFamilies(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	draw := func(n int) []int32 {
+		ids := make([]int32, n)
+		for i := range ids {
+			ids[i] = int32(rng.IntN(vocab))
+		}
+		return ids
+	}
+	var heads [][]int32
+	for range 4 {
+		heads = append(heads, draw(20))
+	}
+	r := &Repository{}
+	for i := range 24 {
+		w := Window{Tokens: slices.Concat(heads[i%4], draw(10)), Tasks: []Span{{25, 26}}}
+		if i >= 20 { // of files without imports
+			w.Tokens = draw(30)
+		}
+		r.Windows = append(r.Windows, w)
+	}
+	if got := families(r.Windows); len(got) != 8 {
+		t.Errorf("%d families: %v, want one for each of 4 files and 4 single windows", len(got), got)
+	}
+	o := Options{Seed: 9, TokensPerShare: 60, SharesPerStep: 1, SharePrefixes: true}
+	p := newPlan([]*Repository{r}, o)
+	seen, pairs := map[int]int{}, 0
+	for step := 0; ; step++ {
+		shares, epoch := p.at(step)
+		if epoch == 2 {
+			break
+		}
+		rows := 0
+		for k, w := range shares[0].windows {
+			seen[w]++
+			shared := p.shared(r, shares[0].windows[:k], w)
+			if rows += 30 - shared; shared > 0 {
+				pairs++
+			}
+		}
+		if rows > 60 {
+			t.Errorf("step %d: %d tokens to compute, want at most 60", step, rows)
+		}
+	}
+	for w := range r.Windows {
+		if seen[w] != 2 {
+			t.Errorf("window %d: seen %d times in two epochs, want twice", w, seen[w])
+		}
+	}
+	if pairs < 20 { // 16 of 20 can share in each epoch, but for the cuts
+		t.Errorf("%d windows share a head in two epochs, want at least 20", pairs)
+	}
+	o.SharePrefixes = false
+	if n := len(newPlan([]*Repository{r}, o).steps); n <= len(p.steps) {
+		t.Errorf("%d steps without sharing, %d with: want more", n, len(p.steps))
+	}
+	run := Run{Train: []*Repository{r}, Options: Options{Seed: 9, Epochs: 2, TokensPerShare: 60, SharesPerStep: 1, Accumulate: 1, SharePrefixes: true}}
+	if most := run.largestPass(); most.tokens > 60 {
+		t.Errorf("largest pass of %d tokens, want at most 60", most.tokens)
 	}
 }
 

@@ -14,7 +14,7 @@ type largest struct{ tokens, labels, shares int }
 // step has. They may be of different passes.
 func (r *Run) largestPass() (most largest) {
 	o := r.Options
-	p := newPlan(r.Train, o.Seed, o.TokensPerShare, o.SharesPerStep)
+	p := newPlan(r.Train, o)
 	for e := range o.Epochs {
 		p.shuffle(e)
 		for _, shares := range p.steps {
@@ -23,9 +23,10 @@ func (r *Run) largestPass() (most largest) {
 				part := shares[i*len(shares)/parts : (i+1)*len(shares)/parts]
 				tokens, labels := 0, 0
 				for _, s := range part {
-					for _, w := range s.windows {
+					for k, w := range s.windows {
 						seq := r.Train[s.repo].Windows[w].sequence(0)
-						tokens, labels = tokens+len(seq.Tokens), labels+len(seq.Labels)
+						shared := p.shared(r.Train[s.repo], s.windows[:k], w)
+						tokens, labels = tokens+max(0, len(seq.Tokens)-shared), labels+len(seq.Labels)
 					}
 				}
 				most.tokens, most.labels, most.shares = max(most.tokens, tokens), max(most.labels, labels), max(most.shares, len(part))

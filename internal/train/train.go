@@ -56,6 +56,9 @@ type Options struct {
 	ValidateEvery  int     `yaml:"validate_every"`   // steps
 	SaveEvery      int     `yaml:"save_every"`       // steps
 	Patience       int     `yaml:"patience"`         // validations without improvement before stopping; 0: never
+	// SharePrefixes puts windows that begin alike into the same share, where the
+	// base computes the common part once. TokensPerShare doesn't count it again.
+	SharePrefixes bool `yaml:"share_prefixes"`
 	// TrunkCache bounds the files that keep what the layers below the lowest adapted
 	// one compute, such as 8GiB; empty: none. See [compute.Trunk].
 	TrunkCache string `yaml:"trunk_cache"`
@@ -163,7 +166,7 @@ func (r *Run) start() error {
 		clear(p.Grad)
 	}
 	o := r.Options
-	r.plan = newPlan(r.Train, o.Seed, o.TokensPerShare, o.SharesPerStep)
+	r.plan = newPlan(r.Train, o)
 	r.optim = NewAdamW(r.Head.Params(), o.WeightDecay)
 	r.optim.Rate = func(p *hypernet.Param) float64 {
 		if hypernet.IsMean(p) {
@@ -176,7 +179,7 @@ func (r *Run) start() error {
 
 // steps returns the number of steps of the whole run.
 func (r *Run) steps() int {
-	p := newPlan(r.Train, r.Options.Seed, r.Options.TokensPerShare, r.Options.SharesPerStep)
+	p := newPlan(r.Train, r.Options)
 	n := 0
 	for e := range r.Options.Epochs {
 		p.shuffle(e)
