@@ -143,7 +143,7 @@ type Figure struct {
 // Report is what a machine does.
 type Report struct {
 	Machine   Machine            `json:"machine"`
-	Bandwidth Sample             `json:"bandwidth"` // GB/s, see [bandwidth]
+	Bandwidth Sample             `json:"bandwidth"` // GB/s of reading memory
 	Peak      map[string]float64 `json:"peak"`      // GFLOP/s: the best product, by precision
 	Figures   []Figure           `json:"figures"`
 }
@@ -170,7 +170,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		if err := r.model(ctx, n); err != nil {
 			return nil, fmt.Errorf("%s: %w", n.name, err)
 		}
+		// Again, since the machine may have been busy before.
+		if err := r.roofs(ctx); err != nil {
+			return nil, err
+		}
 	}
+	r.finish()
 	return r.report, nil
 }
 
@@ -178,6 +183,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 type runner struct {
 	Options
 	report *Report
+	reads  []float64 // GB/s
+	costs  []*cost   // of a token, for each figure; nil: none
 }
 
 func (r *runner) progress(format string, args ...any) {
@@ -240,10 +247,17 @@ func (r *runner) loaded(ctx context.Context, n *network, p kernel.Precision) err
 
 // add appends a figure; c is what its tokens cost, or nil.
 func (r *runner) add(f Figure, c *cost) {
-	if c != nil {
-		f.Roofline = c.roofline(f.Median, r.report.Bandwidth.Median, r.report.Peak[f.Precision])
+	r.report.Figures, r.costs = append(r.report.Figures, f), append(r.costs, c)
+}
+
+// finish compares the figures with what the machine has done at best.
+func (r *runner) finish() {
+	r.report.Bandwidth = sample(r.reads)
+	for i, c := range r.costs {
+		if f := &r.report.Figures[i]; c != nil {
+			f.Roofline = c.roofline(f.Median, r.report.Bandwidth.Max, r.report.Peak[f.Precision])
+		}
 	}
-	r.report.Figures = append(r.report.Figures, f)
 }
 
 // run does its work once and returns how long the part that counts took.

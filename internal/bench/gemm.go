@@ -16,32 +16,35 @@ import (
 const (
 	gemmRows   = 1024                  // tokens of a training step or an evaluation batch
 	gemmTime   = 20 * time.Millisecond // a run repeats a product for at least this long
-	roofRounds = 3
+	roofRounds = 5
 	// readFloats is what bandwidth reads: 256 MiB, far more than caches hold.
 	readFloats = 64 << 20
 	readChunk  = 1 << 18 // floats that a thread reads at a time
 )
 
 // roofs measures what the machine can do: how fast it reads memory, and the
-// best product of each precision.
+// product that all machines are compared by.
 func (r *runner) roofs(ctx context.Context) error {
-	r.progress("memory bandwidth")
+	r.progress("memory bandwidth and a product")
 	buf := make([]float32, readFloats)
 	for i := range buf {
 		buf[i] = 1 // pages that were never written are all the same one
 	}
 	partial := make([]float32, readFloats/readChunk)
-	read := timed(func(context.Context) error {
+	seconds, err := turns(ctx, roofRounds, timed(func(context.Context) error {
 		kernel.Parallel(len(partial), func(i int) { partial[i] = kernel.Sum(buf[i*readChunk:][:readChunk]) })
 		return nil
-	})
-	seconds, err := turns(ctx, roofRounds, read)
+	}))
 	if err != nil {
 		return err
 	}
-	r.report.Bandwidth = sample(rates(4*readFloats/1e9, seconds[0]))
-	r.progress("best products")
-	return r.gemm(ctx, "", roofShape, kernel.Q4_0, max(r.Rounds, roofRounds))
+	first := r.reads == nil
+	r.reads = append(r.reads, rates(4*readFloats/1e9, seconds[0])...)
+	ps, seconds, err := r.gemm(ctx, roofShape, kernel.Q4_0, roofRounds)
+	if err == nil && first && slices.Contains(r.Works, Gemm) {
+		r.addProducts("", roofShape, ps, seconds)
+	}
+	return err
 }
 
 // roofShape is the product that all machines are compared by.
@@ -113,33 +116,39 @@ func (r *runner) gemms(ctx context.Context, n *network) error {
 		}
 		seen[s] = true
 		r.progress("%s: product %d × %d × %d", n.name, gemmRows, s.In, s.Out)
-		if err := r.gemm(ctx, n.name, s, m.format, r.Rounds); err != nil {
+		ps, seconds, err := r.gemm(ctx, s, m.format, r.Rounds)
+		if err != nil {
 			return err
 		}
+		r.addProducts(n.name, s, ps, seconds)
 	}
 	return nil
 }
 
-// gemm measures the products of a shape.
-func (r *runner) gemm(ctx context.Context, name string, s adapter.Shape, format kernel.BlockFormat, rounds int) error {
-	ps := r.products(s, format)
+// gemm measures the products of a shape, and remembers the best of each
+// precision.
+func (r *runner) gemm(ctx context.Context, s adapter.Shape, format kernel.BlockFormat, rounds int) (ps []product, seconds [][]float64, err error) {
+	ps = r.products(s, format)
 	var runs []run
 	for _, p := range ps {
 		runs = append(runs, p.run)
 	}
-	seconds, err := turns(ctx, rounds, runs...)
-	if err != nil {
-		return err
+	if seconds, err = turns(ctx, rounds, runs...); err != nil {
+		return nil, nil, err
 	}
 	for i, p := range ps {
-		f := Figure{Work: Gemm, Variant: fmt.Sprintf("%dx%dx%d", gemmRows, s.In, s.Out), Model: name,
-			Precision: p.precision.String(), Unit: "GFLOP/s", Sample: sample(rates(p.flop/1e9, seconds[i]))}
-		r.report.Peak[f.Precision] = max(r.report.Peak[f.Precision], f.Max)
-		if slices.Contains(r.Works, Gemm) {
-			r.add(f, nil)
-		}
+		name := p.precision.String()
+		r.report.Peak[name] = max(r.report.Peak[name], p.flop/1e9/slices.Min(seconds[i]))
 	}
-	return nil
+	return ps, seconds, nil
+}
+
+// addProducts adds figures of products.
+func (r *runner) addProducts(name string, s adapter.Shape, ps []product, seconds [][]float64) {
+	for i, p := range ps {
+		r.add(Figure{Work: Gemm, Variant: fmt.Sprintf("%dx%dx%d", gemmRows, s.In, s.Out), Model: name,
+			Precision: p.precision.String(), Unit: "GFLOP/s", Sample: sample(rates(p.flop/1e9, seconds[i]))}, nil)
+	}
 }
 
 // normal returns n normally distributed numbers.
