@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/engine"
 	"github.com/code2lora/code2lora/internal/kernel"
 )
@@ -21,6 +20,7 @@ func (a *app) completeCmd() *cobra.Command {
 		base, adapter, suffix, file, at string
 		compare                         bool
 		opt                             engine.Options
+		lookup                          lookup
 	}
 	c := &cobra.Command{
 		Use:   "complete [< prefix]",
@@ -38,6 +38,10 @@ Text is printed as it is generated, and nothing else.`,
 			if err := o.opt.Validate(); err != nil {
 				return fmt.Errorf("%w: complete: %w", errUsage, err)
 			}
+			if err := o.lookup.validate(); err != nil {
+				return err
+			}
+			o.opt.NoLookup = o.lookup.mode == "off"
 			if o.compare && o.adapter == "" {
 				return fmt.Errorf("%w: complete: --compare needs --adapter", errUsage)
 			}
@@ -56,10 +60,19 @@ Text is printed as it is generated, and nothing else.`,
 			if err != nil {
 				return err
 			}
-			if o.compare {
-				return a.compare(c, b, p, ad, o.opt)
+			index, err := o.lookup.index(c.Context(), b)
+			if err != nil {
+				return err
 			}
-			return a.complete(c, b, p, ad, o.opt)
+			h, err := b.engine().Handle(ad)
+			if err != nil {
+				return err
+			}
+			r := engine.Request{Prompt: p, Adapter: h, Options: o.opt, Index: index}
+			if o.compare {
+				return a.compare(c, b, r)
+			}
+			return a.complete(c, b, r)
 		},
 	}
 	f := c.Flags()
@@ -75,6 +88,7 @@ Text is printed as it is generated, and nothing else.`,
 	f.Uint64Var(&o.opt.Seed, "seed", 0, "`seed` of the sampler")
 	f.StringArrayVar(&o.opt.Stop, "stop", nil, "stop before `TEXT` (\\n and \\t are understood); may be repeated")
 	baseFlag(c, &o.base)
+	o.lookup.addFlags(c)
 	precisionFlag(c, kernel.Int8)
 	return c
 }
@@ -135,15 +149,14 @@ func offset(text, at string) (int, error) {
 	return len(text), nil
 }
 
-func (a *app) complete(c *cobra.Command, b *base, p engine.Prompt, ad *adapter.Adapter, opt engine.Options) error {
-	emit := func(s string) error {
-		_, err := io.WriteString(a.out, s)
-		return err
+func (a *app) complete(c *cobra.Command, b *base, r engine.Request) error {
+	if !a.json {
+		r.Emit = func(s string) error {
+			_, err := io.WriteString(a.out, s)
+			return err
+		}
 	}
-	if a.json {
-		emit = nil
-	}
-	got, err := b.engine().Complete(c.Context(), p, ad, opt, emit)
+	got, err := b.engine().Do(c.Context(), r)
 	if err != nil {
 		return err
 	}
@@ -173,14 +186,14 @@ type comparison struct {
 	Adapter *engine.Completion `json:"adapter"`
 }
 
-func (a *app) compare(c *cobra.Command, b *base, p engine.Prompt, ad *adapter.Adapter, opt engine.Options) error {
-	var r comparison
-	var err1, err2 error
-	r.Base, err1 = b.engine().Complete(c.Context(), p, nil, opt, nil)
-	r.Adapter, err2 = b.engine().Complete(c.Context(), p, ad, opt, nil)
-	if err := errors.Join(err1, err2); err != nil {
+func (a *app) compare(c *cobra.Command, b *base, with engine.Request) error {
+	without := with
+	without.Adapter = nil
+	both := b.engine().CompleteBatch(c.Context(), []engine.Request{without, with})
+	if err := errors.Join(both[0].Err, both[1].Err); err != nil {
 		return err
 	}
+	r := comparison{both[0].Completion, both[1].Completion}
 	a.notes(r.Adapter)
 	return a.print(r, func(w io.Writer) {
 		show := func(name string, c *engine.Completion) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
 )
 
@@ -146,8 +147,12 @@ func (b *batch) share() (rows, drafts int) {
 			decoding++
 		}
 	}
-	if n := len(b.seqs); n > 0 && n < draftRows {
-		drafts = (draftRows - n) / n
+	most := draftRows
+	if kernel.CurrentPrecision() == kernel.BFloat16 {
+		most = 7 // with 8 rows a token's numbers, and perhaps the token, would change
+	}
+	if n := len(b.seqs); n > 0 && n < most {
+		drafts = (most - n) / n
 	}
 	return max(1, passRows-decoding*(1+drafts)), drafts
 }
