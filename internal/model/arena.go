@@ -27,6 +27,14 @@ func (a *arena) free() {
 	arenas.Put(a)
 }
 
+// held returns the bytes that the arena has from the system.
+func (a *arena) held() (bytes int64) {
+	for _, c := range a.chunks {
+		bytes += 4 * int64(len(c))
+	}
+	return bytes
+}
+
 // mark is a state of an arena, see giveBack.
 type mark struct{ chunk, used, taken int }
 

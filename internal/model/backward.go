@@ -17,11 +17,12 @@ type GradientOptions struct {
 	// Activations lists layers l whose input hidden state is differentiated
 	// too; see [Result.Activations].
 	Activations []int
-	// Memory, if not 0, bounds the bytes of activations and temporary rows that
-	// a pass holds. Where the activations of all layers don't fit, those of the
-	// lower layers are computed again in the backward pass, which changes no bit
-	// of the result and costs up to a third more time. Less than the least a
-	// batch can do with is an error, a [memory.Shortage].
+	// Memory bounds the bytes of activations and temporary rows that a pass
+	// holds; 0 is what the machine has left. Where the activations of all layers
+	// don't fit, those of the lower layers are computed again in the backward
+	// pass, which changes no bit of the result and costs up to a third more
+	// time. Less than the least a batch can do with is an error, a
+	// [memory.Shortage].
 	Memory int64
 }
 

@@ -81,7 +81,7 @@ func (m *Model) contextBytes(tokens, rows, rank int) (context, packings int64) {
 		packings += m.packingBytes(p, manyRows, 1, false)
 	}
 	scores := 5 * int64(kernel.Threads()) * int64(m.cached().Scratch(rows, tokens)) // see Workspace.needScratch
-	const small = 1 << 18 // what allocations are rounded up by
+	const small = 1 << 18                                                           // what allocations are rounded up by
 	return m.CacheBytes(tokens) + m.workspaceBytes(rows, rank) + scores + small, packings
 }
 
@@ -96,21 +96,19 @@ func (m *Model) workspaceBytes(T, rank int) int64 {
 
 // GradientBytes returns how much memory [Model.Gradient] takes beyond the
 // loaded model, for a batch of the given number of tokens and labels with
-// adapters of the given rank: activations of all layers, and packings of the
-// weights that do not exist yet in precision p.
-func (m *Model) GradientBytes(p kernel.Precision, tokens, labels, rank int) int64 {
-	return m.packingBytes(p, tokens, labels, true) + m.passBytes(tokens, labels, rank, true)
+// adapters of the given rank: activations, and packings of the weights that do
+// not exist yet in precision p. It runs fastest with most, and can do with
+// least, for which it computes almost all layers twice.
+func (m *Model) GradientBytes(p kernel.Precision, tokens, labels, rank int) (most, least int64) {
+	packings, L := m.packingBytes(p, tokens, labels, true), m.NumHiddenLayers
+	f := m.footprint(tokens, labels, rank, true)
+	return packings + m.arenaBytes(f.total(L, L), tokens), packings + m.arenaBytes(f.total(L, 1), tokens)
 }
 
-// passBytes returns the memory that a pass over T rows takes from its arena,
-// with a backward pass after it, for which all layers save everything, or not.
-func (m *Model) passBytes(T, labels, rank int, backward bool) int64 {
-	n := 1
-	if backward {
-		n = m.NumHiddenLayers
-	}
-	wide := int64(max(m.HiddenSize, m.IntermediateSize))
-	return arenaBytes(m.footprint(T, labels, rank, backward).total(n, n), int64(T)*wide)
+// arenaBytes bounds what the arena of a pass over T rows takes for the given
+// number of values.
+func (m *Model) arenaBytes(floats int64, T int) int64 {
+	return arenaBytes(floats, int64(T)*int64(max(m.HiddenSize, m.IntermediateSize)))
 }
 
 // arenaBytes bounds what an arena takes for slices of the given number of

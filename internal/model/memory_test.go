@@ -63,13 +63,16 @@ func TestGradientBytes(t *testing.T) {
 				}
 				b.Sequences, tokens = append(b.Sequences, s), tokens+len(s.Tokens)
 			}
-			want := m.GradientBytes(kernel.CurrentPrecision(), tokens, len(b.Sequences), a.Rank)
+			want, least := m.GradientBytes(kernel.CurrentPrecision(), tokens, len(b.Sequences), a.Rank)
 			got := allocated(func() {
 				if _, err := m.Gradient(context.Background(), b, GradientOptions{}); err != nil {
 					t.Fatal(err)
 				}
 			})
 			t.Logf("estimated %s, allocated %s", memory.FormatSize(want), memory.FormatSize(got))
+			if least >= want {
+				t.Errorf("least %s, most %s", memory.FormatSize(least), memory.FormatSize(want))
+			}
 			if got > want || got < want/2 {
 				t.Errorf("allocated %s, want at most the estimate of %s, and at least half of it",
 					memory.FormatSize(got), memory.FormatSize(want))

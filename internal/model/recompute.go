@@ -2,9 +2,11 @@ package model
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/memory"
 	"github.com/code2lora/code2lora/internal/nn"
 )
@@ -22,11 +24,11 @@ type saves struct {
 }
 
 // runSaving is run up to the last layer, and saves what the backward pass down
-// to layer low needs in no more than the given number of bytes, where 0 is as
-// many as it takes. The batch has the given number of labels.
+// to layer low needs in no more than the given number of bytes, where 0 is what
+// the machine has left. The batch has the given number of labels.
 func (p *pass) runSaving(ctx context.Context, from, low, labels int, bytes int64) error {
 	L := p.m.NumHiddenLayers
-	n, err := p.m.layersSaved(L-low, p.T, labels, p.rank, bytes)
+	n, err := p.layersSaved(L-low, labels, bytes)
 	if err != nil {
 		return err
 	}
@@ -75,25 +77,47 @@ func (p *pass) restore(l int) *saved {
 	return s
 }
 
-// layersSaved returns how many of n layers can save everything if a pass may
-// take the given number of bytes; 0 is no limit.
-func (m *Model) layersSaved(n, T, labels, rank int, bytes int64) (int, error) {
-	if bytes < 0 {
-		return 0, fmt.Errorf("memory for activations of %d bytes: want at least 0, which is no limit", bytes)
+// layersSaved returns how many of n layers can save everything if the pass may
+// take the given number of bytes, or 0 for what the machine has left.
+func (p *pass) layersSaved(n, labels int, limit int64) (int, error) {
+	what := fmt.Sprintf("a gradient over %d tokens", p.T)
+	f := p.m.footprint(p.T, labels, p.rank, true)
+	switch {
+	case limit < 0:
+		return 0, fmt.Errorf("memory for activations of %d bytes: want at least 0, which is what the machine has", limit)
+	case limit == 0:
+		return p.layersThatFit(n, labels, what, f)
 	}
-	if bytes == 0 {
-		return n, nil
-	}
-	f := m.footprint(T, labels, rank, true)
 	least := 4 * f.total(max(1, n), 1)
-	if least > bytes {
-		return 0, &memory.Shortage{What: fmt.Sprintf("a gradient over %d tokens", T), Needed: least, Available: bytes,
+	if least > limit {
+		return 0, &memory.Shortage{What: what, Needed: least, Available: limit,
 			Within: "the limit for activations", Remedy: "raise the limit, or make batches of fewer tokens"}
 	}
-	if n == 0 {
-		return 0, nil
+	return int(min(int64(n), 1+(limit-least)/(4*(f.layer-f.input)))), nil
+}
+
+// layersThatFit returns how many of n layers can save everything in the memory
+// that is available now.
+func (p *pass) layersThatFit(n, labels int, what string, f footprint) (int, error) {
+	packings := p.m.packingBytes(kernel.CurrentPrecision(), p.T, labels, true)
+	bytes := func(full int) int64 { // beyond what the process has already
+		return packings + max(0, p.m.arenaBytes(f.total(max(1, n), max(1, full)), p.T)-p.mem.held())
 	}
-	return int(min(int64(n), 1+(bytes-least)/(4*(f.layer-f.input)))), nil
+	if bytes(n) == 0 {
+		return n, nil
+	}
+	err := memory.Need(what, bytes(n), "make batches of fewer tokens, or close other programs")
+	var short *memory.Shortage
+	if !errors.As(err, &short) {
+		return n, err
+	}
+	for full := n - 1; full > 0; full-- {
+		if bytes(full) <= short.Available {
+			return full, nil
+		}
+	}
+	short.Needed = bytes(1)
+	return 0, short
 }
 
 // footprint is how many values a pass takes from its arena.

@@ -3,7 +3,9 @@ package model
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -152,4 +154,48 @@ func TestScoreRows(t *testing.T) {
 	if limit := m.footprint(took.rows, b.numLabels(), 4, false).total(1, 1); int64(took.peak) > limit {
 		t.Errorf("%d values in use, estimated %d", took.peak, limit)
 	}
+}
+
+// TestRecomputeAvailable leaves too little of the machine's memory to save all
+// layers: the pass must do with what there is, to the same bits, or say what it
+// needs.
+func TestRecomputeAvailable(t *testing.T) {
+	skipRace(t)
+	m, ctx := wide(t, "llama"), context.Background()
+	b := recomputeBatch(m)
+	rng := rand.New(rand.NewPCG(5, 5))
+	for i := range b.Sequences {
+		for range 1500 {
+			b.Sequences[i].Tokens = append(b.Sequences[i].Tokens, int32(rng.IntN(m.VocabSize)))
+		}
+		b.Sequences[i].Labels = append(b.Sequences[i].Labels, Label{Pos: len(b.Sequences[i].Tokens) - 1, Weight: 1})
+	}
+	want, took, err := m.evaluate(ctx, b, &GradientOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took.restored != 0 {
+		t.Fatalf("%d layers computed again where memory is plenty", took.restored)
+	}
+	f := m.footprint(took.rows, b.numLabels(), 4, true)
+	limit := func(bytes int64) {
+		runtime.GC() // twice, to empty the pool of arenas
+		runtime.GC()
+		var now runtime.MemStats
+		runtime.ReadMemStats(&now)
+		t.Setenv(memory.Variable, fmt.Sprintf("%dkB", (int64(now.Sys-now.HeapIdle)+bytes)/1000))
+	}
+	const spare = 4 << 20 // what else the process takes meanwhile
+	limit(m.arenaBytes(f.total(4, 2), took.rows) + spare)
+	got, took, err := m.evaluate(ctx, b, &GradientOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took.restored == 0 {
+		t.Error("no layer was computed again")
+	}
+	sameBits(t, got, want)
+	limit(4 * f.total(4, 1) / 2)
+	_, _, err = m.evaluate(ctx, b, &GradientOptions{})
+	checkShortage(t, err)
 }

@@ -49,7 +49,8 @@ func (j *Job) needMemory() error {
 		moments += 2 * 4 * len(p.Value)
 	}
 	most := j.largestPass()
-	bytes := j.deps.Model.GradientBytes(kernel.CurrentPrecision(), most.tokens, most.labels, a.Rank) + int64(moments) + int64(2*4*most.shares*a.NumParameters())
+	_, least := j.deps.Model.GradientBytes(kernel.CurrentPrecision(), most.tokens, most.labels, a.Rank)
+	bytes := least + int64(moments) + int64(2*4*most.shares*a.NumParameters())
 	remedy := "lower train.tokens_per_share or data.window_tokens"
 	if j.Options.Accumulate < j.Options.SharesPerStep {
 		remedy = fmt.Sprintf("raise train.accumulate to up to train.shares_per_step, %d, or %s", j.Options.SharesPerStep, remedy)
