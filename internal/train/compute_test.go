@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/safetensors"
 )
 
@@ -64,6 +66,40 @@ func sameContents(t *testing.T, dir, want string) {
 		if a[name] != b[name] {
 			t.Errorf("%s: another content", name)
 		}
+	}
+}
+
+// stranger is a backend with another base or precision.
+type stranger struct {
+	compute.Backend
+	change func(*compute.Info)
+}
+
+func (s stranger) Info() compute.Info {
+	i := s.Backend.Info()
+	s.change(&i)
+	return i
+}
+
+func TestJobBackend(t *testing.T) {
+	c, d := workshop(t)
+	local := &compute.Local{Model: d.Model, Base: d.Base.SHA256}
+	run := func(b compute.Backend) error {
+		d.Backend = b
+		j, err := NewJob(context.Background(), c, d)
+		if err != nil {
+			return err
+		}
+		return j.Do(context.Background(), func(Progress) {})
+	}
+	if err := run(stranger{local, func(i *compute.Info) { i.Base = "ef01" }}); !errors.Is(err, compute.ErrBase) {
+		t.Errorf("another base: got error %v, want %v", err, compute.ErrBase)
+	}
+	if err := run(stranger{local, func(i *compute.Info) { i.Precision = kernel.Int8 }}); !errors.Is(err, compute.ErrPrecision) {
+		t.Errorf("another precision: got error %v, want %v", err, compute.ErrPrecision)
+	}
+	if err := run(compute.RoundTrip{Backend: local}); err != nil {
+		t.Errorf("the same: %v", err)
 	}
 }
 

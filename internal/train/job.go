@@ -196,6 +196,9 @@ func (j *Job) Do(ctx context.Context, report func(Progress)) error {
 		j.deps.Report("training in float32: %v", err)
 	}
 	defer kernel.SetPrecision(kernel.Float32)
+	if have, want := j.Base.Info().Precision, kernel.CurrentPrecision(); have != want {
+		return fmt.Errorf("backend: %w: it computes in %s, and train.precision gives %s here", compute.ErrPrecision, have, want)
+	}
 	if err := j.needMemory(); err != nil {
 		return err
 	}

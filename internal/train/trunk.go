@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"path/filepath"
 
 	"github.com/code2lora/code2lora/internal/compute"
@@ -16,6 +17,9 @@ func (d *Deps) backend(c *Config, head hypernet.Head) (compute.Backend, *compute
 	b := d.Backend
 	if b == nil {
 		b = &compute.Local{Model: d.Model, Base: d.Base.SHA256}
+	}
+	if have := b.Info().Base; have != d.Base.SHA256 {
+		return nil, nil, fmt.Errorf("backend: %w: it has SHA-256 %q, the configuration's base %q", compute.ErrBase, have, d.Base.SHA256)
 	}
 	if c.Train.TrunkCache == "" {
 		return b, nil, nil
