@@ -364,3 +364,44 @@ func TestSummarize(t *testing.T) {
 		t.Errorf("of nothing: got %+v", got)
 	}
 }
+
+// counting counts requests and their sequences.
+type counting struct {
+	compute.Backend
+	requests, sequences int
+}
+
+func (c *counting) Do(ctx context.Context, r *compute.Request) (*compute.Response, error) {
+	c.requests++
+	c.sequences += len(r.Sequences)
+	return c.Backend.Do(ctx, r)
+}
+
+// TestRequests scores the tasks of files, in turn, through bytes: to the bit as
+// in process, and a file's tasks together although each is long.
+func TestRequests(t *testing.T) {
+	tok := alphabet(t, nil)
+	s, m := random(t, tok, 3)
+	a := randomAdapter(m)
+	rng := rand.New(rand.NewPCG(4, 4))
+	var files []string
+	for range 40 {
+		files = append(files, text(rng, 60)[:36])
+	}
+	var tasks []score.Task
+	for i := range 20 {
+		for _, f := range files {
+			tasks = append(tasks, score.Task{Prefix: f[:16+i], Target: f[16+i : 17+i]})
+		}
+	}
+	want := values(t, s, tasks, a)
+	c := &counting{Backend: compute.RoundTrip{Backend: s.Base}}
+	s.Base = c
+	if got := values(t, s, tasks, a); !slices.Equal(got, want) {
+		t.Error("through bytes: other values")
+	}
+	// All tasks have 21,000 tokens, the files 1,440.
+	if c.sequences != len(tasks) || c.requests > 4 {
+		t.Errorf("%d sequences in %d requests, want %d in at most 4", c.sequences, c.requests, len(tasks))
+	}
+}
