@@ -38,9 +38,10 @@ def ratios(path):
 def roofline(path):
     with open(path) as f:
         report = json.load(f)
-    peaks = ", ".join(f"{p} {v / report['peak']['float32']:.2f}" for p, v in report["peak"].items())
-    balance = 1e9 * report["peak"]["float32"] / (1e9 * report["bandwidth"]["max"])
-    print(f"{machine(report['machine'])}. Best products, in units of float32's: {peaks}; float32's is {balance:.1f} FLOP for each byte read from memory.\n")
+    first, unit = next(iter(report["peak"].items()))
+    peaks = ", ".join(f"{p} {v / unit:.2f}" for p, v in report["peak"].items())
+    balance = unit / report["bandwidth"]["max"]
+    print(f"{machine(report['machine'])}. Best products, in units of {first}'s: {peaks}; {first}'s is {balance:.1f} FLOP for each byte read from memory.\n")
     print("| Work | Model | Precision | Variant | MB per token | MFLOP per token | Bound | Reached [min, max] | n |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for f in report["figures"]:
