@@ -19,11 +19,8 @@ func TestCached(t *testing.T) {
 		a := nn.Cached{H: tt.H, Hkv: tt.Hkv, HD: tt.HD}
 		wq, wkv := tt.H*tt.HD, tt.Hkv*tt.HD
 		q, k, v := testutil.Randn(rng, tt.n*wq), testutil.Randn(rng, tt.n*wkv), testutil.Randn(rng, tt.n*wkv)
-		rows := nn.Attention{H: tt.H, Hkv: tt.Hkv, HD: tt.HD, N: tt.n}
 		want, lse := make([]float32, tt.n*wq), make([]float32, tt.n*tt.H)
-		for u := range rows.Units() {
-			rows.Forward(u, want, lse, q, k, v)
-		}
+		nn.NewTree(tt.H, tt.Hkv, tt.HD, []nn.Node{{N: tt.n, Parent: -1}}).Forward(want, lse, q, k, v)
 		var first []float32
 		for _, step := range []int{tt.n, 1, 7, 64} {
 			var pages [][]float32

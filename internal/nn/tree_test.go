@@ -116,10 +116,16 @@ func (d *treeData) formula(o []float32, row, h int, past []int) {
 	}
 }
 
+// TestTreeGradient has trees of one block of rows, and, with 16 heads in a
+// group, of blocks of eight rows.
 func TestTreeGradient(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(4) {
 		rng := rand.New(rand.NewPCG(seed, 5))
-		d := newTreeData(rng, 4, 2, 3, randomNodes(rng, 6, 4))
+		H, Hkv, most := 4, 2, 4
+		if seed >= 2 {
+			H, Hkv, most = 16, 1, 8
+		}
+		d := newTreeData(rng, H, Hkv, 3, randomNodes(rng, 6, most))
 		loss := func() float64 {
 			d.forward()
 			return testutil.Dot(d.o, d.do)
