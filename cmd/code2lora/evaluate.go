@@ -39,7 +39,11 @@ uses what it reads.`,
 			if split != dataset.Test && split != dataset.Validation {
 				return fmt.Errorf("%w: evaluate: split %q: want test or validation", errUsage, o.split)
 			}
-			cfg, deps, b, err := a.trainDeps(c, o.config, o.mirrors, o.network)
+			cfg, err := readTrainConfig(o.config)
+			if err != nil {
+				return err
+			}
+			deps, b, err := a.trainDeps(c, cfg, o.mirrors, o.network)
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/code2lora/code2lora/internal/curves"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/train"
 )
 
@@ -34,7 +35,16 @@ refused.`,
 			if o.config == "" {
 				return fmt.Errorf("%w: train: give the configuration with -c FILE", errUsage)
 			}
-			cfg, deps, _, err := a.trainDeps(c, o.config, o.mirrors, o.network)
+			cfg, err := readTrainConfig(o.config)
+			if err != nil {
+				return err
+			}
+			// Set before the base is loaded, so that it is packed for this
+			// precision alone. Where it can't be had, the job says so.
+			if p, err := kernel.ParsePrecision(cfg.Train.Precision); err == nil && kernel.SetPrecision(p) == nil {
+				defer kernel.SetPrecision(kernel.Float32)
+			}
+			deps, _, err := a.trainDeps(c, cfg, o.mirrors, o.network)
 			if err != nil {
 				return err
 			}
@@ -66,22 +76,26 @@ refused.`,
 	return c
 }
 
-// trainDeps reads a configuration and loads what it needs.
-func (a *app) trainDeps(c *cobra.Command, path, mirrors string, network bool) (*train.Config, *train.Deps, *base, error) {
+func readTrainConfig(path string) (*train.Config, error) {
 	cfg, err := train.ReadConfig(path)
 	if err != nil {
-		return nil, nil, nil, unusable(err)
+		return nil, unusable(err)
 	}
+	return cfg, nil
+}
+
+// trainDeps loads what a run needs.
+func (a *app) trainDeps(c *cobra.Command, cfg *train.Config, mirrors string, network bool) (*train.Deps, *base, error) {
 	b, err := a.loadBase(c.Context(), cfg.Base)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	cache, err := vectorCache()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	bar := a.bar()
-	return cfg, &train.Deps{Base: b.id(), Model: b.model, Tokenizer: b.tokenizer, Cache: cache, Mirrors: mirrors,
+	return &train.Deps{Base: b.id(), Model: b.model, Tokenizer: b.tokenizer, Cache: cache, Mirrors: mirrors,
 		Network: network && networkAllowed(), Tool: tool(), Report: bar.show}, b, nil
 }
 

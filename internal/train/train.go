@@ -51,7 +51,7 @@ type Options struct {
 	TokensPerShare int     `yaml:"tokens_per_share"` // tokens of one repository in a step
 	SharesPerStep  int     `yaml:"shares_per_step"`  // repositories in a step
 	Accumulate     int     `yaml:"accumulate"`       // passes over the base per step, to bound memory; must divide into shares
-	Precision      string  `yaml:"precision"`        // of the frozen products: float32 or bfloat16
+	Precision      string  `yaml:"precision"`        // of the frozen products: float32, bfloat16, or int8 (forward on stored weights, backward in bfloat16)
 	Detach         bool    `yaml:"detach"`           // see model.GradientOptions
 	ValidateEvery  int     `yaml:"validate_every"`   // steps
 	SaveEvery      int     `yaml:"save_every"`       // steps
