@@ -1,6 +1,10 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+)
 
 // Factor is a small matrix W (out, in), packed once, for products that run
 // where they are called: one of the two factors of an adapter in one layer.
@@ -13,37 +17,72 @@ type Factor struct {
 	out, in int
 	half    bool
 	data    []float32 // panels of 16 rows of W, transposed; of pairs if half
+	memory  *slab     // that data is part of
 }
 
-// NewFactor packs scale·w (out, in), rounded to bfloat16 if half.
-func NewFactor(w []float32, out, in int, scale float32, half bool) *Factor {
-	if len(w) != out*in || out < 1 || in < 1 {
-		panic(fmt.Sprintf("kernel: NewFactor of %d values as a matrix (%d, %d)", len(w), out, in))
+// slab is memory for the factors of one adapter.
+type slab struct{ data []float32 }
+
+// FactorSpec says what a [Factor] is made of: scale·W, W (out, in).
+type FactorSpec struct {
+	W       []float32
+	Out, In int
+	Scale   float32
+}
+
+// NewFactors packs matrices, rounded to bfloat16 if half, one after the other in
+// the order in which they will be read.
+func NewFactors(specs []FactorSpec, half bool) []*Factor {
+	out, at := make([]*Factor, len(specs)), make([]int, len(specs)+1)
+	for i, s := range specs {
+		if len(s.W) != s.Out*s.In || s.Out < 1 || s.In < 1 {
+			panic(fmt.Sprintf("kernel: a Factor of %d values as a matrix (%d, %d)", len(s.W), s.Out, s.In))
+		}
+		out[i] = &Factor{out: s.Out, in: s.In, half: half}
+		at[i+1] = at[i] + out[i].Panels()*out[i].panelSize()
 	}
-	f := &Factor{out: out, in: in, half: half}
-	f.data = aligned(f.Panels() * f.panelSize())
-	panel := packBuffer(panelWidth * in)
+	m := newSlab(at[len(specs)])
+	Parallel(len(specs), func(i int) {
+		out[i].data, out[i].memory = m.data[at[i]:at[i+1]:at[i+1]], m
+		out[i].pack(specs[i].W, specs[i].Scale)
+	})
+	return out
+}
+
+// newSlab returns n zeros; many of them in large pages.
+func newSlab(n int) *slab {
+	const large = 1 << 20
+	if n < large {
+		return &slab{aligned(n)}
+	}
+	data, free := reserve(4 * n)
+	s := &slab{unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(data))), n)}
+	runtime.AddCleanup(s, func(free func()) { free() }, free)
+	return s
+}
+
+func (f *Factor) pack(w []float32, scale float32) {
+	panel := packBuffer(panelWidth * f.in)
 	defer packBuffers.Put(panel)
 	for q := range f.Panels() {
-		n := min(panelWidth, out-q*panelWidth)
-		active.packTransposed(*panel, w[q*panelWidth*in:], in, n, in, scale)
+		n := min(panelWidth, f.out-q*panelWidth)
+		active.packTransposed(*panel, w[q*panelWidth*f.in:], f.in, n, f.in, scale)
 		dst := f.data[q*f.panelSize():][:f.panelSize()]
-		if !half {
+		if !f.half {
 			copy(dst, *panel)
 			continue
 		}
-		for p := range in / 2 {
+		for p := range f.in / 2 {
 			for j := range panelWidth {
 				dst[p*panelWidth+j] = pair((*panel)[2*p*panelWidth+j], (*panel)[(2*p+1)*panelWidth+j])
 			}
 		}
-		if in%2 == 1 {
-			for j, v := range (*panel)[(in-1)*panelWidth:] {
-				dst[in/2*panelWidth+j] = pair(v, 0)
+		if f.in%2 == 1 {
+			for j, v := range (*panel)[(f.in-1)*panelWidth:] {
+				dst[f.in/2*panelWidth+j] = pair(v, 0)
 			}
 		}
 	}
-	return f
 }
 
 func (f *Factor) panelSize() int {
@@ -71,6 +110,7 @@ func (f *Factor) Forward(y []float32, ldy int, x []float32, ldx, T, from, to int
 	if T == 0 || from == to {
 		return
 	}
+	defer runtime.KeepAlive(f.memory) // b does not hold it
 	b := f.data[from*f.panelSize():]
 	at, n := from*panelWidth, min(f.out, to*panelWidth)-from*panelWidth
 	if !f.half {

@@ -87,7 +87,7 @@ func testFactor(t *testing.T, r *rand.Rand, T, out, in int, half, add bool) {
 	const scale = 1.5
 	w, ldx, ldy := random(r, out*in), in+2, out+3
 	x, y := random(r, T*ldx), random(r, T*ldy)
-	f := NewFactor(w, out, in, scale, half)
+	f := NewFactors([]FactorSpec{{random(r, 3), 1, 3, 1}, {w, out, in, scale}}, half)[1]
 	before := append([]float32(nil), y...)
 	f.Forward(y, ldy, x, ldx, T, 0, f.Panels(), add)
 	for i := range T {

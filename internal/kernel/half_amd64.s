@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func half1AVX2(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·half1AVX2(SB), NOSPLIT, $0-57
 	MOVQ ldc+8(FP), AX
 	SHLQ $0x02, AX
@@ -24,6 +24,7 @@ half1AVX2_panel:
 	MOVQ   pairs+40(FP), DI
 
 half1AVX2_loop:
+	PREFETCHT0   2048(DX)
 	VMOVUPS      (DX), Y5
 	VPSLLD       $0x10, Y5, Y4
 	VPSRLD       $0x10, Y5, Y5
@@ -72,7 +73,7 @@ half1AVX2_next:
 	RET
 
 // func half2AVX2(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·half2AVX2(SB), NOSPLIT, $0-57
 	MOVQ ldc+8(FP), AX
 	SHLQ $0x02, AX
@@ -95,6 +96,7 @@ half2AVX2_panel:
 	MOVQ   pairs+40(FP), R8
 
 half2AVX2_loop:
+	PREFETCHT0   2048(BX)
 	VMOVUPS      (BX), Y9
 	VPSLLD       $0x10, Y9, Y8
 	VPSRLD       $0x10, Y9, Y9
@@ -163,7 +165,7 @@ half2AVX2_next:
 	RET
 
 // func half1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·half1AVX512(SB), NOSPLIT, $0-57
 	MOVQ         ldc+8(FP), AX
 	SHLQ         $0x02, AX
@@ -182,6 +184,7 @@ half1AVX512_panel:
 	MOVQ   pairs+40(FP), DI
 
 half1AVX512_loop:
+	PREFETCHT0       2048(DX)
 	VPSLLD           $0x10, (DX), Z3
 	VPANDD           (DX), Z0, Z4
 	VFMADD231PS.BCST (SI), Z3, Z1
@@ -213,7 +216,7 @@ half1AVX512_next:
 	RET
 
 // func half2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·half2AVX512(SB), NOSPLIT, $0-57
 	MOVQ         ldc+8(FP), AX
 	SHLQ         $0x02, AX
@@ -234,6 +237,7 @@ half2AVX512_panel:
 	MOVQ   pairs+40(FP), R8
 
 half2AVX512_loop:
+	PREFETCHT0       2048(BX)
 	VPSLLD           $0x10, (BX), Z5
 	VPANDD           (BX), Z0, Z6
 	VFMADD231PS.BCST (DI), Z5, Z1
@@ -274,7 +278,7 @@ half2AVX512_next:
 	RET
 
 // func half3AVX512(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·half3AVX512(SB), NOSPLIT, $0-57
 	MOVQ         ldc+8(FP), AX
 	SHLQ         $0x02, AX
@@ -297,6 +301,7 @@ half3AVX512_panel:
 	MOVQ   pairs+40(FP), R8
 
 half3AVX512_loop:
+	PREFETCHT0       2048(BX)
 	VPSLLD           $0x10, (BX), Z7
 	VPANDD           (BX), Z0, Z8
 	VFMADD231PS.BCST (DI), Z7, Z1
@@ -346,7 +351,7 @@ half3AVX512_next:
 	RET
 
 // func half4AVX512(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·half4AVX512(SB), NOSPLIT, $0-57
 	MOVQ         ldc+8(FP), AX
 	SHLQ         $0x02, AX
@@ -373,6 +378,7 @@ half4AVX512_panel:
 	MOVQ   pairs+40(FP), R9
 
 half4AVX512_loop:
+	PREFETCHT0       2048(BX)
 	VPSLLD           $0x10, (BX), Z9
 	VPANDD           (BX), Z0, Z10
 	VFMADD231PS.BCST (DI), Z9, Z1

@@ -162,14 +162,14 @@ func (w *Workspace) lora(l int, mods []adapter.Module, x []float32, ys [][]float
 		if g.adapter == nil {
 			continue
 		}
-		for i, mod := range mods {
-			f := g.adapter.layers[l][mod]
-			if f.a == nil {
-				continue
-			}
-			s := w.m.layers[l].linear[mod]
-			for t := 0; t < g.n; t += updateRows {
-				n, at := min(updateRows, g.n-t), g.at+t
+		for t := 0; t < g.n; t += updateRows {
+			n, at := min(updateRows, g.n-t), g.at+t
+			for i, mod := range mods {
+				f := g.adapter.layers[l][mod]
+				if f.a == nil {
+					continue
+				}
+				s := w.m.layers[l].linear[mod]
 				w.updates = append(w.updates, update{factors: f, T: n,
 					y: ys[i][at*s.Out():], ldy: s.Out(), x: x[at*s.In():], ldx: s.In()})
 				need += n * g.adapter.rank
@@ -185,7 +185,14 @@ func (w *Workspace) lora(l int, mods []adapter.Module, x []float32, ys [][]float
 		w.updates[i].u = w.u[at:][:n]
 		at += n
 	}
-	kernel.Parallel(len(w.updates), func(i int) { w.updates[i].run() })
+	// Neighbours read factors that lie one behind the other, so a thread takes
+	// several where there are enough.
+	step := max(1, min(len(mods), len(w.updates)/(2*kernel.Threads())))
+	kernel.Parallel((len(w.updates)+step-1)/step, func(i int) {
+		for j := i * step; j < min(len(w.updates), (i+1)*step); j++ {
+			w.updates[j].run()
+		}
+	})
 }
 
 func (u *update) run() {

@@ -38,16 +38,17 @@ func (m *Model) Pack(a *adapter.Adapter) (*Packed, error) {
 	p := &Packed{m: m, rank: a.Rank, layers: make([][adapter.NumModules]factors, len(a.Layers))}
 	half := kernel.CurrentPrecision() != kernel.Float32
 	entries := a.Pairs()
-	packed := make([]factors, len(entries))
-	kernel.Parallel(len(entries), func(i int) {
-		e, s := entries[i], a.Dims.Modules[entries[i].Module]
-		packed[i].a = kernel.NewFactor(e.A, a.Rank, s.In, 1, half)
-		packed[i].b = kernel.NewFactor(e.B, s.Out, a.Rank, a.Scale(), half)
-	})
-	of := map[*adapter.Pair]factors{}
+	var specs []kernel.FactorSpec
+	for _, e := range entries {
+		s := a.Dims.Modules[e.Module]
+		specs = append(specs, kernel.FactorSpec{W: e.A, Out: a.Rank, In: s.In, Scale: 1},
+			kernel.FactorSpec{W: e.B, Out: s.Out, In: a.Rank, Scale: a.Scale()})
+	}
+	packed, of := kernel.NewFactors(specs, half), map[*adapter.Pair]factors{}
 	for i, e := range entries {
-		of[e.Pair] = packed[i]
-		p.bytes += int64(packed[i].a.Bytes() + packed[i].b.Bytes())
+		f := factors{packed[2*i], packed[2*i+1]}
+		of[e.Pair] = f
+		p.bytes += int64(f.a.Bytes() + f.b.Bytes())
 	}
 	for l := range a.Layers {
 		for mod, pair := range a.Layers[l] {

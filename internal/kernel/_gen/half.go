@@ -46,6 +46,9 @@ func halfMicro(rows int, set isa) {
 	hi.zero()
 	pairs := Load(Param("pairs"), GP64())
 	Label(name + "_loop")
+	if rows <= prefetchRows {
+		PREFETCHT0(Mem{Base: b, Disp: prefetchAhead})
+	}
 	for j := range lo.acc[0] {
 		m := Mem{Base: b, Disp: 4 * lo.lanes() * j}
 		l, h := lo.vec(), lo.vec()
