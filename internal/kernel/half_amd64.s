@@ -438,7 +438,7 @@ half4AVX512_next:
 	RET
 
 // func half5AVX512(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·half5AVX512(SB), NOSPLIT, $0-57
 	MOVQ         ldc+8(FP), AX
 	SHLQ         $0x02, AX
@@ -467,6 +467,7 @@ half5AVX512_panel:
 	MOVQ   pairs+40(FP), R9
 
 half5AVX512_loop:
+	PREFETCHT0       2048(BX)
 	VPSLLD           $0x10, (BX), Z11
 	VPANDD           (BX), Z0, Z12
 	VFMADD231PS.BCST (DI), Z11, Z1
@@ -535,7 +536,7 @@ half5AVX512_next:
 	RET
 
 // func half6AVX512(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·half6AVX512(SB), NOSPLIT, $0-57
 	MOVQ         ldc+8(FP), AX
 	SHLQ         $0x02, AX
@@ -566,6 +567,7 @@ half6AVX512_panel:
 	MOVQ   pairs+40(FP), R9
 
 half6AVX512_loop:
+	PREFETCHT0       2048(BX)
 	VPSLLD           $0x10, (BX), Z13
 	VPANDD           (BX), Z0, Z14
 	VFMADD231PS.BCST (DI), Z13, Z1
@@ -643,7 +645,7 @@ half6AVX512_next:
 	RET
 
 // func half7AVX512(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·half7AVX512(SB), NOSPLIT, $0-57
 	MOVQ         ldc+8(FP), AX
 	SHLQ         $0x02, AX
@@ -677,6 +679,7 @@ half7AVX512_panel:
 	MOVQ   pairs+40(FP), R10
 
 half7AVX512_loop:
+	PREFETCHT0       2048(BX)
 	VPSLLD           $0x10, (BX), Z15
 	VPANDD           (BX), Z0, Z16
 	VFMADD231PS.BCST (DI), Z15, Z1
@@ -764,7 +767,7 @@ half7AVX512_next:
 	RET
 
 // func half8AVX512(c *float32, ldc int, a *float32, lda int, b *float32, pairs int, panels int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·half8AVX512(SB), NOSPLIT, $0-57
 	MOVQ         ldc+8(FP), AX
 	SHLQ         $0x02, AX
@@ -800,6 +803,7 @@ half8AVX512_panel:
 	MOVQ   pairs+40(FP), R10
 
 half8AVX512_loop:
+	PREFETCHT0       2048(BX)
 	VPSLLD           $0x10, (BX), Z17
 	VPANDD           (BX), Z0, Z18
 	VFMADD231PS.BCST (DI), Z17, Z1

@@ -637,7 +637,7 @@ quant4x4VNNI_written:
 	RET
 
 // func quant4x5VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant4x5VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -734,6 +734,10 @@ quant4x5VNNI_loop:
 	VMULPS           Z14, Z16, Z16
 	VFMADD231PS.BCST 176(DX), Z16, Z5
 	VFMADD231PS.BCST 236(DX), Z15, Z5
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
 	ADDQ             $0x00000100, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x000000f0, DX
@@ -779,7 +783,7 @@ quant4x5VNNI_written:
 	RET
 
 // func quant4x6VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant4x6VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -890,6 +894,10 @@ quant4x6VNNI_loop:
 	VMULPS           Z15, Z18, Z18
 	VFMADD231PS.BCST 212(DX), Z18, Z6
 	VFMADD231PS.BCST 284(DX), Z16, Z6
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
 	ADDQ             $0x00000100, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x00000120, DX
@@ -940,7 +948,7 @@ quant4x6VNNI_written:
 	RET
 
 // func quant4x7VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant4x7VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -1065,6 +1073,10 @@ quant4x7VNNI_loop:
 	VMULPS           Z16, Z20, Z20
 	VFMADD231PS.BCST 248(DX), Z20, Z7
 	VFMADD231PS.BCST 332(DX), Z17, Z7
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
 	ADDQ             $0x00000100, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x00000150, DX
@@ -1120,7 +1132,7 @@ quant4x7VNNI_written:
 	RET
 
 // func quant4x8VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant4x8VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -1259,6 +1271,10 @@ quant4x8VNNI_loop:
 	VMULPS           Z17, Z22, Z22
 	VFMADD231PS.BCST 284(DX), Z22, Z8
 	VFMADD231PS.BCST 380(DX), Z18, Z8
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
 	ADDQ             $0x00000100, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x00000180, DX
@@ -3883,7 +3899,7 @@ quant5x4VNNI_written:
 	RET
 
 // func quant5x5VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant5x5VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -3997,6 +4013,11 @@ quant5x5VNNI_loop:
 	VMULPS           Z15, Z17, Z17
 	VFMADD231PS.BCST 176(DX), Z17, Z6
 	VFMADD231PS.BCST 236(DX), Z16, Z6
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
 	ADDQ             $0x00000140, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x000000f0, DX
@@ -4042,7 +4063,7 @@ quant5x5VNNI_written:
 	RET
 
 // func quant5x6VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant5x6VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -4170,6 +4191,11 @@ quant5x6VNNI_loop:
 	VMULPS           Z16, Z19, Z19
 	VFMADD231PS.BCST 212(DX), Z19, Z7
 	VFMADD231PS.BCST 284(DX), Z17, Z7
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
 	ADDQ             $0x00000140, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x00000120, DX
@@ -4220,7 +4246,7 @@ quant5x6VNNI_written:
 	RET
 
 // func quant5x7VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant5x7VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -4362,6 +4388,11 @@ quant5x7VNNI_loop:
 	VMULPS           Z17, Z21, Z21
 	VFMADD231PS.BCST 248(DX), Z21, Z8
 	VFMADD231PS.BCST 332(DX), Z18, Z8
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
 	ADDQ             $0x00000140, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x00000150, DX
@@ -4417,7 +4448,7 @@ quant5x7VNNI_written:
 	RET
 
 // func quant5x8VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant5x8VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -4573,6 +4604,11 @@ quant5x8VNNI_loop:
 	VMULPS           Z18, Z23, Z23
 	VFMADD231PS.BCST 284(DX), Z23, Z9
 	VFMADD231PS.BCST 380(DX), Z19, Z9
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
 	ADDQ             $0x00000140, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x00000180, DX
@@ -7739,7 +7775,7 @@ quant6x4VNNI_written:
 	RET
 
 // func quant6x5VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant6x5VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -7880,6 +7916,12 @@ quant6x5VNNI_loop:
 	VMULPS           Z7, Z9, Z9
 	VFMADD231PS.BCST 176(DX), Z9, Z6
 	VFMADD231PS.BCST 216(DX), Z8, Z6
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
+	PREFETCHT0       2368(AX)
 	ADDQ             $0x00000180, AX
 	ADDQ             $0x00000100, CX
 	ADDQ             $0x000000f0, DX
@@ -7925,7 +7967,7 @@ quant6x5VNNI_written:
 	RET
 
 // func quant6x6VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant6x6VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -8085,6 +8127,12 @@ quant6x6VNNI_loop:
 	VMULPS           Z8, Z11, Z11
 	VFMADD231PS.BCST 212(DX), Z11, Z7
 	VFMADD231PS.BCST 260(DX), Z9, Z7
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
+	PREFETCHT0       2368(AX)
 	ADDQ             $0x00000180, AX
 	ADDQ             $0x00000100, CX
 	ADDQ             $0x00000120, DX
@@ -8135,7 +8183,7 @@ quant6x6VNNI_written:
 	RET
 
 // func quant6x7VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant6x7VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -8314,6 +8362,12 @@ quant6x7VNNI_loop:
 	VMULPS           Z9, Z17, Z17
 	VFMADD231PS.BCST 248(DX), Z17, Z8
 	VFMADD231PS.BCST 304(DX), Z10, Z8
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
+	PREFETCHT0       2368(AX)
 	ADDQ             $0x00000180, AX
 	ADDQ             $0x00000100, CX
 	ADDQ             $0x00000150, DX
@@ -8369,7 +8423,7 @@ quant6x7VNNI_written:
 	RET
 
 // func quant6x8VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant6x8VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -8567,6 +8621,12 @@ quant6x8VNNI_loop:
 	VMULPS           Z10, Z19, Z19
 	VFMADD231PS.BCST 284(DX), Z19, Z9
 	VFMADD231PS.BCST 348(DX), Z11, Z9
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
+	PREFETCHT0       2368(AX)
 	ADDQ             $0x00000180, AX
 	ADDQ             $0x00000100, CX
 	ADDQ             $0x00000180, DX
@@ -11801,7 +11861,7 @@ quant8x4VNNI_written:
 	RET
 
 // func quant8x5VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x5VNNI(SB), NOSPLIT, $0-49
 	MOVQ   codes+16(FP), AX
 	MOVQ   scales+24(FP), CX
@@ -11889,6 +11949,14 @@ quant8x5VNNI_loop:
 	VMULPS           Z13, Z15, Z15
 	VFMADD231PS.BCST 176(DX), Z15, Z4
 	VFMADD231PS.BCST 236(DX), Z14, Z4
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
+	PREFETCHT0       2368(AX)
+	PREFETCHT0       2432(AX)
+	PREFETCHT0       2496(AX)
 	ADDQ             $0x00000200, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x000000f0, DX
@@ -11934,7 +12002,7 @@ quant8x5VNNI_written:
 	RET
 
 // func quant8x6VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x6VNNI(SB), NOSPLIT, $0-49
 	MOVQ   codes+16(FP), AX
 	MOVQ   scales+24(FP), CX
@@ -12036,6 +12104,14 @@ quant8x6VNNI_loop:
 	VMULPS           Z14, Z17, Z17
 	VFMADD231PS.BCST 212(DX), Z17, Z5
 	VFMADD231PS.BCST 284(DX), Z15, Z5
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
+	PREFETCHT0       2368(AX)
+	PREFETCHT0       2432(AX)
+	PREFETCHT0       2496(AX)
 	ADDQ             $0x00000200, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x00000120, DX
@@ -12086,7 +12162,7 @@ quant8x6VNNI_written:
 	RET
 
 // func quant8x7VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x7VNNI(SB), NOSPLIT, $0-49
 	MOVQ   codes+16(FP), AX
 	MOVQ   scales+24(FP), CX
@@ -12202,6 +12278,14 @@ quant8x7VNNI_loop:
 	VMULPS           Z15, Z19, Z19
 	VFMADD231PS.BCST 248(DX), Z19, Z6
 	VFMADD231PS.BCST 332(DX), Z16, Z6
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
+	PREFETCHT0       2368(AX)
+	PREFETCHT0       2432(AX)
+	PREFETCHT0       2496(AX)
 	ADDQ             $0x00000200, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x00000150, DX
@@ -12257,7 +12341,7 @@ quant8x7VNNI_written:
 	RET
 
 // func quant8x8VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x8VNNI(SB), NOSPLIT, $0-49
 	MOVQ   codes+16(FP), AX
 	MOVQ   scales+24(FP), CX
@@ -12387,6 +12471,14 @@ quant8x8VNNI_loop:
 	VMULPS           Z16, Z21, Z21
 	VFMADD231PS.BCST 284(DX), Z21, Z7
 	VFMADD231PS.BCST 380(DX), Z17, Z7
+	PREFETCHT0       2048(AX)
+	PREFETCHT0       2112(AX)
+	PREFETCHT0       2176(AX)
+	PREFETCHT0       2240(AX)
+	PREFETCHT0       2304(AX)
+	PREFETCHT0       2368(AX)
+	PREFETCHT0       2432(AX)
+	PREFETCHT0       2496(AX)
 	ADDQ             $0x00000200, AX
 	ADDQ             $0x00000080, CX
 	ADDQ             $0x00000180, DX

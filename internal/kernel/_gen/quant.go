@@ -30,10 +30,10 @@ func quant() {
 
 const maxQuantRowsVNNI = 12
 
-// With few rows a product waits for its weights. The hardware looks ahead
+// With up to eight rows, as many requests, a product waits for its weights. The hardware looks ahead
 // within a page only, so they are asked for.
 const (
-	prefetchRows  = 4
+	prefetchRows  = 8
 	prefetchAhead = 2048 // bytes
 )
 
