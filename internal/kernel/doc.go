@@ -1,7 +1,6 @@
-// Package kernel holds the float32 arithmetic that everything numeric in this
-// module is built on: matrix products, vector operations, the exponential
-// functions, and the pool of threads that runs
-// them.
+// Package kernel holds the arithmetic that everything numeric in this module is
+// built on: matrix products, vector operations, the exponential functions, and
+// the pool of threads that runs them.
 //
 // All matrices are row-major. An operand's shape is written (rows, columns); a
 // leading dimension (lda, ldb, ldc) is the distance in elements between the
@@ -18,7 +17,7 @@
 // Arithmetic is in float32. [SetPrecision], or the environment variable
 // CODE2LORA_PRECISION, lets products with a [Frozen] round their operands to
 // bfloat16, which about doubles their speed on CPUs that have instructions for
-// it.
+// it, or run on quantised weights as they are stored, with int8 activations.
 //
 // # Determinism
 //
@@ -27,7 +26,7 @@
 // bit whatever the number of threads; and a row of [Frozen.Forward],
 // [Frozen.Backward] does not depend on how many rows it was computed with, so
 // that a token decoded alone gets what it gets in a batch. In the precision
-// [BFloat16] that holds among products of 8 rows or more.
+// [BFloat16] that holds among products of 8 rows or more; in [Int8] always.
 //
 // # Errors
 //
