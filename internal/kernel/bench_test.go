@@ -45,7 +45,7 @@ func BenchmarkFrozen(b *testing.B) {
 				b.Run("dir=backward", func(b *testing.B) {
 					eachB(b, func(b *testing.B) {
 						for b.Loop() {
-							f.Backward(x, y, T)
+							f.Backward(x, y, T, true)
 						}
 						gflops(b, 2*T*out*in)
 					})

@@ -169,15 +169,11 @@ func (f *Frozen) packBackwardPairs() []float32 {
 	return data
 }
 
-// pairedProduct does C (m, n) = A (m, k) · B (k, n), or C += A·B if add, where
-// A is rounded to bfloat16 first and B is a packing of pairs.
-func (o *ops) pairedProduct(c, a, b []float32, m, n, k int, add bool) {
-	if m == 0 || n == 0 {
-		return
-	}
+// pairRows rounds the rows of a (m, k) to bfloat16, as pairs. The buffer is of
+// packBuffers.
+func (o *ops) pairRows(a []float32, m, k int) *[]float32 {
 	half := ceilDiv(k, 2)
 	buf := packBuffer(m * half)
-	defer packBuffers.Put(buf)
 	rows := max(1, roundChunk/k)
 	Parallel(ceilDiv(m, rows), func(t int) {
 		lo, hi := t*rows, min((t+1)*rows, m)
@@ -189,8 +185,15 @@ func (o *ops) pairedProduct(c, a, b []float32, m, n, k int, add bool) {
 			o.roundPairs((*buf)[i*half:(i+1)*half], a[i*k:(i+1)*k])
 		}
 	})
-	o.product(c, n, view{*buf, half, 1}, panels{b, panelWidth, half * panelWidth}, m, n, half, add)
+	return buf
 }
 
-// roundChunk is how many numbers pairedProduct rounds at a time: some 10 µs.
+// pairedProduct does C (m, n) = A (m, k) · B (k, n), or C += A·B if add, where
+// A is given as pairs and B is a packing of pairs.
+func (o *ops) pairedProduct(c, a, b []float32, m, n, k int, add bool) {
+	half := ceilDiv(k, 2)
+	o.product(c, n, view{a, half, 1}, panels{b, panelWidth, half * panelWidth}, m, n, half, add)
+}
+
+// roundChunk is how many numbers are rounded at a time: some 10 µs.
 const roundChunk = 1 << 15

@@ -26,7 +26,7 @@ func BenchmarkPrecision(b *testing.B) {
 				run  func()
 			}{
 				{"forward", func() { f.Forward(y, x, T) }},
-				{"backward", func() { f.Backward(x, y, T) }},
+				{"backward", func() { f.Backward(x, y, T, true) }},
 			} {
 				b.Run(fmt.Sprintf("out=%d/in=%d/T=%d/dir=%s", out, in, T, dir.name), func(b *testing.B) {
 					best := [2]time.Duration{time.Hour, time.Hour}

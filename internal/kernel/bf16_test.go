@@ -82,7 +82,7 @@ func TestBFloat16(t *testing.T) {
 			compare(t, what+"Forward", y, want, bound)
 
 			want, bound = pairProduct64(dx, dy, out, 1, w, in, 1, T, in, out)
-			f.Backward(dx, dy, T)
+			f.Backward(dx, dy, T, true)
 			compare(t, what+"Backward", dx, want, bound)
 		}
 	})
@@ -146,7 +146,7 @@ func TestBFloat16Places(t *testing.T) {
 				compare(t, "Forward at "+p.name, y, want, bound)
 				clear(x)
 				want, bound = pairProduct64(x, y, out, 1, w, in, 1, T, in, out)
-				f.Backward(x, y, T)
+				f.Backward(x, y, T, true)
 				compare(t, "Backward at "+p.name, x, want, bound)
 				if !okX() || !okY() {
 					t.Fatalf("at %s with %d rows: wrote outside", p.name, T)
@@ -171,7 +171,7 @@ func TestBFloat16Determinism(t *testing.T) {
 			f := NewFrozen(w, out, in) // packs on so many threads too
 			y2, dx2 := make([]float32, T*out), make([]float32, T*in)
 			f.Forward(y2, x, T)
-			f.Backward(dx2, dy, T)
+			f.Backward(dx2, dy, T, true)
 			if threads == 1 {
 				y, dx = y2, dx2
 				continue
@@ -185,7 +185,7 @@ func TestBFloat16Determinism(t *testing.T) {
 			const at = 7
 			f.Forward(y2, x[at*in:][:n*in], n)
 			same(t, "Forward of fewer rows", y2, y[at*out:][:n*out])
-			f.Backward(dx2, dy[at*out:][:n*out], n)
+			f.Backward(dx2, dy[at*out:][:n*out], n, true)
 			same(t, "Backward of fewer rows", dx2, dx[at*in:][:n*in])
 		}
 	})
@@ -204,7 +204,7 @@ func TestBFloat16FewRows(t *testing.T) {
 			}
 			y, dx = make([]float32, n*out), make([]float32, n*in)
 			f.Forward(y, x[:n*in], n)
-			f.Backward(dx, dy[:n*out], n)
+			f.Backward(dx, dy[:n*out], n, true)
 			return y, dx
 		}
 		y, dx := both(NewFrozen(w, out, in), Float32, T)

@@ -32,7 +32,7 @@ func TestPackingBytes(t *testing.T) {
 				for _, backward := range []bool{false, true, false} {
 					before, want := held(f), f.PackingBytes(p, T, backward)
 					if backward {
-						f.Backward(x, y, T)
+						f.Backward(x, y, T, true)
 					} else {
 						f.Forward(y, x, T)
 					}

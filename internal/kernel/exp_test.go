@@ -181,7 +181,7 @@ func TestLengthsPanic(t *testing.T) {
 		"ScaleMul": func() { ScaleMul(a, a, b, 1) },
 		"Frozen":   func() { NewFrozen(a, 2, 2) },
 		"Forward":  func() { NewFrozen(b, 2, 2).Forward(a, b, 2) },
-		"Backprop": func() { NewFrozen(b, 2, 2).Backward(a, b, 2) },
+		"Backprop": func() { NewFrozen(b, 2, 2).Backward(a, b, 2, true) },
 		"Row":      func() { NewFrozen(b, 2, 2).Row(a[:2], 2) },
 		"Gemm A":   func() { Gemm(false, false, 2, 2, 2, 1, a, 2, b, 2, 0, b, 2) },
 		"Gemm B":   func() { Gemm(false, true, 2, 2, 2, 1, b, 2, b, 1, 0, b, 2) },

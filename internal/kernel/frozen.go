@@ -160,45 +160,90 @@ func (f *Frozen) Out() int { return f.out }
 func (f *Frozen) In() int { return f.in }
 
 // Forward does y (T, out) = x (T, in) · Wᵀ.
-func (f *Frozen) Forward(y, x []float32, T int) { f.forward(y, x, T, false) }
+func (f *Frozen) Forward(y, x []float32, T int) { ForwardAll(x, T, Product{f, y, false}) }
 
 // ForwardAdd does y (T, out) += x (T, in) · Wᵀ.
-func (f *Frozen) ForwardAdd(y, x []float32, T int) { f.forward(y, x, T, true) }
+func (f *Frozen) ForwardAdd(y, x []float32, T int) { ForwardAll(x, T, Product{f, y, true}) }
 
-func (f *Frozen) forward(y, x []float32, T int, add bool) {
-	if len(y) != T*f.out || len(x) != T*f.in {
-		panic(fmt.Sprintf("kernel: Forward of a matrix (%d, %d): x has %d elements, y %d, for %d rows", f.out, f.in, len(x), len(y), T))
-	}
-	if f.in == 0 {
-		if !add {
-			clear(y)
-		}
-		return
-	}
-	if f.quantised() {
-		active.quantProduct(y, x, f.quant.get(f.packQuant), T, f.out, f.in, add)
-		return
-	}
-	if o := pairOps(T); o != nil && CurrentPrecision() == BFloat16 {
-		o.pairedProduct(y, x, f.fwdPairs.get(f.packForwardPairs), T, f.out, f.in, add)
-		return
-	}
-	active.product(y, f.out, view{x, f.in, 1}, panels{f.fwd.get(f.packForward), panelWidth, f.in * panelWidth}, T, f.out, f.in, add)
+// Product is y (T, out) = x (T, in) · Wᵀ or, if Add, y += x · Wᵀ.
+type Product struct {
+	W   *Frozen
+	Y   []float32
+	Add bool
 }
 
-// Backward does dx (T, in) += dy (T, out) · W.
-func (f *Frozen) Backward(dx, dy []float32, T int) {
+// ForwardAll does several products with the same x (T, in), one after the
+// other. If the precision rounds x, it is rounded once.
+func ForwardAll(x []float32, T int, products ...Product) {
+	var r roundedRows
+	defer r.free()
+	for _, p := range products {
+		f := p.W
+		if len(p.Y) != T*f.out || len(x) != T*f.in {
+			panic(fmt.Sprintf("kernel: Forward of a matrix (%d, %d): x has %d elements, y %d, for %d rows", f.out, f.in, len(x), len(p.Y), T))
+		}
+		switch {
+		case f.in == 0:
+			if !p.Add {
+				clear(p.Y)
+			}
+		case T == 0 || f.out == 0:
+		case f.quantised():
+			active.quantProduct(p.Y, r.records(x, T, f.in), f.quant.get(f.packQuant), T, f.out, f.in, p.Add)
+		case T >= minPairRows && CurrentPrecision() == BFloat16 && active.bf16 != nil:
+			o := active.bf16
+			o.pairedProduct(p.Y, r.pairs(o, x, T, f.in), f.fwdPairs.get(f.packForwardPairs), T, f.out, f.in, p.Add)
+		default:
+			active.product(p.Y, f.out, view{x, f.in, 1}, panels{f.fwd.get(f.packForward), panelWidth, f.in * panelWidth}, T, f.out, f.in, p.Add)
+		}
+	}
+}
+
+// roundedRows holds an operand as the products in a precision want it, once one
+// has asked for it.
+type roundedRows struct{ int8s, bf16s *[]float32 }
+
+func (r *roundedRows) records(x []float32, T, in int) []float32 {
+	if r.int8s == nil {
+		r.int8s = active.quantiseRows(x, T, in)
+	}
+	return *r.int8s
+}
+
+func (r *roundedRows) pairs(o *ops, x []float32, T, in int) []float32 {
+	if r.bf16s == nil {
+		r.bf16s = o.pairRows(x, T, in)
+	}
+	return *r.bf16s
+}
+
+func (r *roundedRows) free() {
+	for _, buf := range []*[]float32{r.int8s, r.bf16s} {
+		if buf != nil {
+			packBuffers.Put(buf)
+		}
+	}
+}
+
+// Backward does dx (T, in) = dy (T, out) · W or, if add, dx += dy · W.
+func (f *Frozen) Backward(dx, dy []float32, T int, add bool) {
 	if len(dx) != T*f.in || len(dy) != T*f.out {
 		panic(fmt.Sprintf("kernel: Backward of a matrix (%d, %d): dy has %d elements, dx %d, for %d rows", f.out, f.in, len(dy), len(dx), T))
 	}
-	if f.out == 0 || f.in == 0 {
-		return
+	o := pairOps(T)
+	switch {
+	case f.out == 0:
+		if !add {
+			clear(dx)
+		}
+	case T == 0 || f.in == 0:
+	case o != nil:
+		var r roundedRows
+		defer r.free()
+		o.pairedProduct(dx, r.pairs(o, dy, T, f.out), f.bwdPairs.get(f.packBackwardPairs), T, f.in, f.out, add)
+	default:
+		active.product(dx, f.in, view{dy, f.out, 1}, panels{f.bwd.get(f.packBackward), panelWidth, f.out * panelWidth}, T, f.in, f.out, add)
 	}
-	if o := pairOps(T); o != nil {
-		o.pairedProduct(dx, dy, f.bwdPairs.get(f.packBackwardPairs), T, f.in, f.out, true)
-		return
-	}
-	active.product(dx, f.in, view{dy, f.out, 1}, panels{f.bwd.get(f.packBackward), panelWidth, f.out * panelWidth}, T, f.in, f.out, true)
 }
 
 // Row copies row i of W (in elements) to dst.

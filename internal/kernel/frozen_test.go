@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 )
@@ -87,7 +88,7 @@ func TestFrozen(t *testing.T) {
 			compare(t, "Forward", y, want, bound)
 
 			want, bound = product64(dx, dy, out, 1, w, in, 1, T, in, out)
-			f.Backward(dx, dy, T)
+			f.Backward(dx, dy, T, true)
 			compare(t, "Backward", dx, want, bound)
 
 			row := make([]float32, in)
@@ -120,7 +121,7 @@ func TestFrozenPlaces(t *testing.T) {
 				compare(t, "Forward at "+p.name, y, want, bound)
 				clear(x)
 				want, bound = product64(x, y, out, 1, w, in, 1, T, in, out)
-				f.Backward(x, y, T)
+				f.Backward(x, y, T, true)
 				compare(t, "Backward at "+p.name, x, want, bound)
 				if !okX() || !okY() {
 					t.Fatalf("at %s with %d rows: wrote outside", p.name, T)
@@ -144,7 +145,7 @@ func TestDeterminism(t *testing.T) {
 			SetThreads(threads)
 			y2, dx2, c2 := make([]float32, T*out), make([]float32, T*in), make([]float32, out*in)
 			f.Forward(y2, x, T)
-			f.Backward(dx2, dy, T)
+			f.Backward(dx2, dy, T, true)
 			Gemm(true, false, out, in, T, 0.5, dy, out, x, in, 0, c2, in)
 			if threads == 1 {
 				y, dx, c = y2, dx2, c2
@@ -159,7 +160,7 @@ func TestDeterminism(t *testing.T) {
 			const at = 7
 			f.Forward(y2, x[at*in:][:n*in], n)
 			same(t, "Forward of fewer rows", y2, y[at*out:][:n*out])
-			f.Backward(dx2, dy[at*out:][:n*out], n)
+			f.Backward(dx2, dy[at*out:][:n*out], n, true)
 			same(t, "Backward of fewer rows", dx2, dx[at*in:][:n*in])
 		}
 	})
@@ -238,4 +239,49 @@ func TestFrozenFrom(t *testing.T) {
 	if row[4] != 364 {
 		t.Errorf("element (36, 4) is %g, want 364", row[4])
 	}
+}
+
+// TestForwardAll compares products that share their operand with the same
+// products alone, bit for bit, in every precision; and Backward that overwrites
+// with Backward that adds to zeros.
+func TestForwardAll(t *testing.T) {
+	each(t, func(t *testing.T, o *ops) {
+		r := rand.New(rand.NewPCG(21, 22))
+		for _, p := range []Precision{Float32, BFloat16, Int8} {
+			if SetPrecision(p) != nil {
+				continue
+			}
+			for _, T := range []int{0, 1, 7, 8, 40} {
+				const in = 256
+				quant, _ := quantised(r, Q4_K, 48, in)
+				other, _ := quantised(r, Q6_K, 17, in)
+				plain := NewFrozen(random(r, 20*in), 20, in)
+				x := random(r, T*in)
+				var ps []Product
+				var want [][]float32
+				for i, f := range []*Frozen{quant, plain, other} {
+					y := random(r, T*f.Out())
+					w := slices.Clone(y)
+					if i == 1 {
+						f.ForwardAdd(w, x, T)
+					} else {
+						f.Forward(w, x, T)
+					}
+					ps, want = append(ps, Product{f, y, i == 1}), append(want, w)
+				}
+				ForwardAll(x, T, ps...)
+				for i, p := range ps {
+					if !slices.Equal(p.Y, want[i]) {
+						t.Errorf("%v, %d rows: product %d differs from the same alone", CurrentPrecision(), T, i)
+					}
+				}
+				dy, dx, zero := random(r, T*20), random(r, T*in), make([]float32, T*in)
+				plain.Backward(dx, dy, T, false)
+				plain.Backward(zero, dy, T, true)
+				if !slices.Equal(dx, zero) {
+					t.Errorf("%v, %d rows: Backward over old values differs from one to zeros", CurrentPrecision(), T)
+				}
+			}
+		}
+	})
 }

@@ -49,31 +49,47 @@ func (t *blockTrait) blockColumns() int {
 	return 32
 }
 
-// quantProduct does y (T, out) = x (T, in) · Wᵀ, or adds it to y.
-func (o *ops) quantProduct(y, x []float32, p *quantPanels, T, out, in int, add bool) {
-	if T == 0 || out == 0 {
-		return
+// rowGroups are the groups of rows that a micro-kernel does at a time, as even
+// as can be: the first more have a row more than the others.
+type rowGroups struct{ count, rows, more int }
+
+func (q *quantOps) groups(T int) rowGroups {
+	n := ceilDiv(T, q.mr)
+	return rowGroups{n, T / n, T % n}
+}
+
+// start returns the first row of group g.
+func (r rowGroups) start(g int) int { return g*r.rows + min(g, r.more) }
+
+// quantiseRows returns the records of x (T, in), group after group, in a buffer
+// of packBuffers.
+func (o *ops) quantiseRows(x []float32, T, in int) *[]float32 {
+	groups := o.quant.groups(T)
+	buf := packBuffer(T * in / quantBlock * recordWords)
+	quantise := func(g int) {
+		lo, hi := groups.start(g), groups.start(g+1)
+		o.quant.quantiseGroup((*buf)[lo*in/quantBlock*recordWords:hi*in/quantBlock*recordWords], x[lo*in:hi*in], in)
 	}
-	q := o.quant
-	groups := ceilDiv(T, q.mr)
-	small, more := T/groups, T%groups // more groups have a row more
-	start := func(g int) int { return g*small + min(g, more) }
-	blocks := in / quantBlock
-	buf := packBuffer(T * blocks * recordWords)
-	defer packBuffers.Put(buf)
-	records := func(g int) []float32 { return (*buf)[start(g)*blocks*recordWords : start(g+1)*blocks*recordWords] }
-	quantise := func(g int) { q.quantiseGroup(records(g), x[start(g)*in:start(g+1)*in], in) }
 	if T*in >= roundChunk {
-		Parallel(groups, quantise)
+		Parallel(groups.count, quantise)
 	} else {
-		for g := range groups {
+		for g := range groups.count {
 			quantise(g)
 		}
 	}
+	return buf
+}
 
+// quantProduct does y (T, out) = x (T, in) · Wᵀ, or adds it to y, for the
+// records of x.
+func (o *ops) quantProduct(y, records []float32, p *quantPanels, T, out, in int, add bool) {
+	q := o.quant
+	r := q.groups(T)
+	groups, start := r.count, r.start
+	blocks := in / quantBlock
 	panelCount := ceilDiv(out, panelWidth)
 	perRow := max(1, quantRowBytes/in)
-	blockGroups := max(1, min(groups, perRow/max(1, small)))
+	blockGroups := max(1, min(groups, perRow/max(1, r.rows)))
 	panelStep := q.panelStep(panelCount, T, in)
 	rowBlocks := ceilDiv(groups, blockGroups)
 	step := quantStep(in)
@@ -95,7 +111,7 @@ func (o *ops) quantProduct(y, x []float32, p *quantPanels, T, out, in int, add b
 				for g := lo; g < hi; g++ {
 					rows := start(g+1) - start(g)
 					c := y[start(g)*out+n*panelWidth:]
-					x := records(g)[k/quantBlock*recordWords*rows:]
+					x := records[(start(g)*blocks+k/quantBlock*rows)*recordWords:]
 					if width == panelWidth {
 						q.micro(c, out, codes, *scales, x, rows, columns/quantBlock, t, add || k > 0)
 					} else {

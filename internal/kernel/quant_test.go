@@ -319,7 +319,7 @@ func TestQuantisedBackward(t *testing.T) {
 		const T, out, in = 9, 24, 256
 		f, w := quantised(r, Q4_K, out, in)
 		dy, dx := random(r, T*out), make([]float32, T*in)
-		f.Backward(dx, dy, T)
+		f.Backward(dx, dy, T, true)
 		for i := range T {
 			for k := range in {
 				var want, size float64

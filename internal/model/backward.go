@@ -89,8 +89,7 @@ func (p *pass) layerBackward(l int, s *saved, dx []float32, g *gradients, opt Gr
 	// x += down_proj(silu(gate) · up)
 	act := g.h[:T*F]
 	p.swiGLU(act, s.gate, s.up)
-	clear(g.dact)
-	p.linearBackward(g.dact, dx, act, l, adapter.DownProj, s, opt)
+	p.linearBackward(g.dact, dx, act, l, adapter.DownProj, s, opt, false)
 	clear(g.gate)
 	clear(g.up)
 	kernel.Parallel(T, func(t int) {
@@ -99,14 +98,12 @@ func (p *pass) layerBackward(l int, s *saved, dx []float32, g *gradients, opt Gr
 	})
 	h := g.h[:T*D]
 	nn.RMSNormApply(h, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
-	clear(g.dh)
-	p.linearBackward(g.dh, g.gate, h, l, adapter.GateProj, s, opt)
-	p.linearBackward(g.dh, g.up, h, l, adapter.UpProj, s, opt)
+	p.linearBackward(g.dh, g.gate, h, l, adapter.GateProj, s, opt, false)
+	p.linearBackward(g.dh, g.up, h, l, adapter.UpProj, s, opt, true)
 	nn.RMSNormBackward(dx, g.dh, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
 
 	// x += o_proj(attention(q, k, v))
-	clear(g.o)
-	p.linearBackward(g.o, dx, s.o, l, adapter.OProj, s, opt)
+	p.linearBackward(g.o, dx, s.o, l, adapter.OProj, s, opt, false)
 	clear(g.q)
 	clear(g.k)
 	clear(g.v)
@@ -117,17 +114,17 @@ func (p *pass) layerBackward(l int, s *saved, dx []float32, g *gradients, opt Gr
 		p.normHeadsBackward(ly, g, s)
 	}
 	nn.RMSNormApply(h, s.x, ly.attnNorm, s.rstd, T, D)
-	clear(g.dh)
-	p.linearBackward(g.dh, g.q, h, l, adapter.QProj, s, opt)
-	p.linearBackward(g.dh, g.k, h, l, adapter.KProj, s, opt)
-	p.linearBackward(g.dh, g.v, h, l, adapter.VProj, s, opt)
+	p.linearBackward(g.dh, g.q, h, l, adapter.QProj, s, opt, false)
+	p.linearBackward(g.dh, g.k, h, l, adapter.KProj, s, opt, true)
+	p.linearBackward(g.dh, g.v, h, l, adapter.VProj, s, opt, true)
 	nn.RMSNormBackward(dx, g.dh, s.x, ly.attnNorm, s.rstd, T, D)
 }
 
 // linearBackward adds the gradients of one adapted linear layer: of its input
-// to dx, of the adapters' factors to their gradients.
-func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, s *saved, opt GradientOptions) {
-	p.m.layers[l].linear[mod].Backward(dx, dy, p.T)
+// to dx, which it overwrites unless add, of the adapters' factors to their
+// gradients.
+func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, s *saved, opt GradientOptions, add bool) {
+	p.m.layers[l].linear[mod].Backward(dx, dy, p.T, add)
 	for _, g := range p.groups {
 		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
 			continue

@@ -154,9 +154,7 @@ func (p *pass) layerUpToDown(l int, b *buffers, s *saved) []float32 {
 	ly := &m.layers[l]
 	h := b.h[:T*D]
 	nn.RMSNormForward(h, b.rstd, p.x, ly.attnNorm, T, D, float32(m.RMSNormEps))
-	p.linear(b.q, h, l, adapter.QProj, s)
-	p.linear(b.k, h, l, adapter.KProj, s)
-	p.linear(b.v, h, l, adapter.VProj, s)
+	p.linear(h, l, s, linear{adapter.QProj, b.q}, linear{adapter.KProj, b.k}, linear{adapter.VProj, b.v})
 	if s != nil {
 		p.mem.keep(&s.x, p.x)
 	}
@@ -172,8 +170,7 @@ func (p *pass) layerUpToDown(l int, b *buffers, s *saved) []float32 {
 		p.mem.keep(&s.xMid, p.x)
 	}
 	nn.RMSNormForward(h, b.rstdMid, p.x, ly.ffnNorm, T, D, float32(m.RMSNormEps))
-	p.linear(b.gate, h, l, adapter.GateProj, s)
-	p.linear(b.up, h, l, adapter.UpProj, s)
+	p.linear(h, l, s, linear{adapter.GateProj, b.gate}, linear{adapter.UpProj, b.up})
 	act := b.h[:T*F]
 	p.swiGLU(act, b.gate, b.up)
 	return act
@@ -197,12 +194,24 @@ func (p *pass) normHeads(ly *layer, b *buffers, s *saved) {
 	nn.RMSNormForward(b.k, s.kRstd, b.k, ly.kNorm, nk, m.HeadDim, float32(m.RMSNormEps))
 }
 
-// linear computes y = x Wᵀ + bias + adapter update.
-func (p *pass) linear(y, x []float32, l int, mod adapter.Module, s *saved) {
+// linear is a linear layer and its output.
+type linear struct {
+	mod adapter.Module
+	y   []float32
+}
+
+// linear computes y = x Wᵀ + bias + adapter update for layers with the same x.
+func (p *pass) linear(x []float32, l int, s *saved, to ...linear) {
 	ly := &p.m.layers[l]
-	ly.linear[mod].Forward(y, x, p.T)
-	nn.AddBias(y, ly.bias[mod], p.T, len(y)/p.T)
-	p.lora(y, x, l, mod, s)
+	products := make([]kernel.Product, len(to))
+	for i, t := range to {
+		products[i] = kernel.Product{W: ly.linear[t.mod], Y: t.y}
+	}
+	kernel.ForwardAll(x, p.T, products...)
+	for _, t := range to {
+		nn.AddBias(t.y, ly.bias[t.mod], p.T, len(t.y)/p.T)
+		p.lora(t.y, x, l, t.mod, s)
+	}
 }
 
 // linearAdd adds the same to the residual stream.

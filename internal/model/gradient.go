@@ -135,8 +135,7 @@ func (p *pass) labels(b Batch, res *Result, dx []float32) {
 			res.NLL[t.seq][t.label], res.Argmax[t.seq][t.label] = nll, int32(best)
 		})
 		if dx != nil {
-			clear(dh[:n*D])
-			m.output.Backward(dh[:n*D], logits[:n*V], n)
+			m.output.Backward(dh[:n*D], logits[:n*V], n, false)
 			clear(dxl[:n*D])
 			nn.RMSNormBackward(dxl, dh, x, m.outputNorm, rstd, n, D)
 			for i, t := range todo[:n] {
