@@ -160,13 +160,13 @@ func (f *Frozen) Out() int { return f.out }
 func (f *Frozen) In() int { return f.in }
 
 // Forward does y (T, out) = x (T, in) · Wᵀ.
-func (f *Frozen) Forward(y, x []float32, T int) { ForwardAll(x, T, Product{f, y, false}) }
+func (f *Frozen) Forward(y, x []float32, T int) { ForwardAll(x, T, Output{f, y, false}) }
 
 // ForwardAdd does y (T, out) += x (T, in) · Wᵀ.
-func (f *Frozen) ForwardAdd(y, x []float32, T int) { ForwardAll(x, T, Product{f, y, true}) }
+func (f *Frozen) ForwardAdd(y, x []float32, T int) { ForwardAll(x, T, Output{f, y, true}) }
 
-// Product is y (T, out) = x (T, in) · Wᵀ or, if Add, y += x · Wᵀ.
-type Product struct {
+// Output is what ForwardAll computes: y (T, out) = x (T, in) · Wᵀ or, if Add, y += x · Wᵀ.
+type Output struct {
 	W   *Frozen
 	Y   []float32
 	Add bool
@@ -174,10 +174,10 @@ type Product struct {
 
 // ForwardAll does several products with the same x (T, in), one after the
 // other. If the precision rounds x, it is rounded once.
-func ForwardAll(x []float32, T int, products ...Product) {
+func ForwardAll(x []float32, T int, outputs ...Output) {
 	var r roundedRows
 	defer r.free()
-	for _, p := range products {
+	for _, p := range outputs {
 		f := p.W
 		if len(p.Y) != T*f.out || len(x) != T*f.in {
 			panic(fmt.Sprintf("kernel: Forward of a matrix (%d, %d): x has %d elements, y %d, for %d rows", f.out, f.in, len(x), len(p.Y), T))

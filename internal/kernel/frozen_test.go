@@ -257,7 +257,7 @@ func TestForwardAll(t *testing.T) {
 				other, _ := quantised(r, Q6_K, 17, in)
 				plain := NewFrozen(random(r, 20*in), 20, in)
 				x := random(r, T*in)
-				var ps []Product
+				var ps []Output
 				var want [][]float32
 				for i, f := range []*Frozen{quant, plain, other} {
 					y := random(r, T*f.Out())
@@ -267,7 +267,7 @@ func TestForwardAll(t *testing.T) {
 					} else {
 						f.Forward(w, x, T)
 					}
-					ps, want = append(ps, Product{f, y, i == 1}), append(want, w)
+					ps, want = append(ps, Output{f, y, i == 1}), append(want, w)
 				}
 				ForwardAll(x, T, ps...)
 				for i, p := range ps {

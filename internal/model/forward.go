@@ -203,11 +203,11 @@ type linear struct {
 // linear computes y = x Wᵀ + bias + adapter update for layers with the same x.
 func (p *pass) linear(x []float32, l int, s *saved, to ...linear) {
 	ly := &p.m.layers[l]
-	products := make([]kernel.Product, len(to))
+	outputs := make([]kernel.Output, len(to))
 	for i, t := range to {
-		products[i] = kernel.Product{W: ly.linear[t.mod], Y: t.y}
+		outputs[i] = kernel.Output{W: ly.linear[t.mod], Y: t.y}
 	}
-	kernel.ForwardAll(x, p.T, products...)
+	kernel.ForwardAll(x, p.T, outputs...)
 	for _, t := range to {
 		nn.AddBias(t.y, ly.bias[t.mod], p.T, len(t.y)/p.T)
 		p.lora(t.y, x, l, t.mod, s)
