@@ -5519,11 +5519,13 @@ micro12x32BF16_written:
 	RET
 
 // func roundPairsBF16(dst *float32, src *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, BMI2
 TEXT ·roundPairsBF16(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
+	SUBQ $0x20, DX
+	JLT  round_rest
 
 round_loop:
 	VMOVUPS        (CX), Z0
@@ -5532,7 +5534,88 @@ round_loop:
 	VMOVUPS        Z0, (AX)
 	ADDQ           $0x00000080, CX
 	ADDQ           $0x40, AX
-	DECQ           DX
-	JNE            round_loop
+	SUBQ           $0x20, DX
+	JGE            round_loop
+
+round_rest:
+	ADDQ           $0x20, DX
+	JEQ            round_done
+	MOVQ           $0xffffffffffffffff, BX
+	BZHIQ          DX, BX, BX
+	KMOVW          BX, K1
+	SHRQ           $0x10, BX
+	KMOVW          BX, K2
+	VMOVUPS.Z      (CX), K1, Z0
+	VMOVUPS.Z      64(CX), K2, Z1
+	LONG $0x4877f262; WORD $0xc072 // VCVTNE2PS2BF16 Z0, Z1, Z0
+	INCQ           DX
+	SHRQ           $0x01, DX
+	MOVQ           $0xffffffffffffffff, CX
+	BZHIQ          DX, CX, CX
+	KMOVW          CX, K1
+	SHRQ           $0x10, CX
+	KMOVW          CX, K2
+	VMOVUPS        Z0, K1, (AX)
+
+round_done:
+	VZEROUPPER
+	RET
+
+DATA zipOrder<>+0(SB)/4, $0x00100000
+DATA zipOrder<>+4(SB)/4, $0x00110001
+DATA zipOrder<>+8(SB)/4, $0x00120002
+DATA zipOrder<>+12(SB)/4, $0x00130003
+DATA zipOrder<>+16(SB)/4, $0x00140004
+DATA zipOrder<>+20(SB)/4, $0x00150005
+DATA zipOrder<>+24(SB)/4, $0x00160006
+DATA zipOrder<>+28(SB)/4, $0x00170007
+DATA zipOrder<>+32(SB)/4, $0x00180008
+DATA zipOrder<>+36(SB)/4, $0x00190009
+DATA zipOrder<>+40(SB)/4, $0x001a000a
+DATA zipOrder<>+44(SB)/4, $0x001b000b
+DATA zipOrder<>+48(SB)/4, $0x001c000c
+DATA zipOrder<>+52(SB)/4, $0x001d000d
+DATA zipOrder<>+56(SB)/4, $0x001e000e
+DATA zipOrder<>+60(SB)/4, $0x001f000f
+GLOBL zipOrder<>(SB), RODATA|NOPTR, $64
+
+// func zipPairsBF16(dst *float32, x *float32, y *float32, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2
+TEXT ·zipPairsBF16(SB), NOSPLIT, $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    n+24(FP), CX
+	MOVQ    x+8(FP), DX
+	MOVQ    y+16(FP), BX
+	VMOVUPS zipOrder<>+0(SB), Z2
+	SUBQ    $0x10, CX
+	JLT     zip_rest
+
+zip_loop:
+	VMOVUPS        (DX), Z0
+	VMOVUPS        (BX), Z1
+	LONG $0x4877f262; WORD $0xc072 // VCVTNE2PS2BF16 Z0, Z1, Z0
+	VPERMW         Z0, Z2, Z0
+	VMOVUPS        Z0, (AX)
+	ADDQ           $0x40, AX
+	ADDQ           $0x40, DX
+	ADDQ           $0x40, BX
+	SUBQ           $0x10, CX
+	JGE            zip_loop
+
+zip_rest:
+	ADDQ           $0x10, CX
+	JEQ            zip_done
+	MOVQ           $0xffffffffffffffff, SI
+	BZHIQ          CX, SI, SI
+	KMOVW          SI, K1
+	SHRQ           $0x10, SI
+	KMOVW          SI, K2
+	VMOVUPS.Z      (DX), K1, Z0
+	VMOVUPS.Z      (BX), K1, Z1
+	LONG $0x4877f262; WORD $0xc072 // VCVTNE2PS2BF16 Z0, Z1, Z0
+	VPERMW         Z0, Z2, Z0
+	VMOVUPS        Z0, K1, (AX)
+
+zip_done:
 	VZEROUPPER
 	RET

@@ -10,6 +10,7 @@ var genericBF16 = ops{
 	mr:         4,
 	np:         func(int) int { return 1 },
 	roundPairs: roundPairsGeneric,
+	zipPairs:   zipPairsGeneric,
 }
 
 // bf16Bits returns v rounded to bfloat16, to nearest and ties to even;
@@ -51,6 +52,13 @@ func roundPairsGeneric(dst, src []float32) {
 	}
 	if len(src)%2 != 0 {
 		dst[n] = pair(src[2*n], 0)
+	}
+}
+
+// zipPairsGeneric writes the pairs (x[i], y[i]) to dst.
+func zipPairsGeneric(dst, x, y []float32) {
+	for i := range dst {
+		dst[i] = pair(x[i], y[i])
 	}
 }
 

@@ -124,7 +124,12 @@ func micro11x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float3
 //go:noescape
 func micro12x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float32, bs int, ps int, groups int, k int, add bool)
 
-// roundPairsBF16 writes 32·n numbers of src to dst as bfloat16, in order; n > 0.
+// roundPairsBF16 writes n numbers of src to dst as bfloat16, in order, and a zero after them if n is odd; n > 0.
 //
 //go:noescape
 func roundPairsBF16(dst *float32, src *float32, n int)
+
+// zipPairsBF16 writes the pairs (x[i], y[i]) to dst[i], rounded to bfloat16, for i < n; n > 0.
+//
+//go:noescape
+func zipPairsBF16(dst *float32, x *float32, y *float32, n int)

@@ -24,12 +24,15 @@ type ops struct {
 
 	// bf16 is the implementation of products of bfloat16 numbers that goes
 	// with this one: nil if the CPU has no instructions for them. Of its own
-	// functions only micro, mr, np and roundPairs exist, and operands A and B
+	// functions only micro, mr, np and those on pairs exist, and operands A and B
 	// of micro have a pair of numbers in the place of a float32.
 	bf16 *ops
 	// roundPairs rounds src to bfloat16 and writes it as ⌈len(src)/2⌉ pairs to
 	// dst; see pair.
 	roundPairs func(dst, src []float32)
+	// zipPairs rounds x[i] and y[i] to bfloat16 and writes them as a pair to
+	// dst[i], for all i of dst.
+	zipPairs func(dst, x, y []float32)
 
 	// quant is the implementation of products with quantised weights that goes
 	// with this one.

@@ -14,7 +14,7 @@ func assembly() []*ops {
 			if cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VNNI {
 				out[len(out)-1].quant = &quantVNNI
 			}
-			if cpu.X86.HasAVX512BF16 {
+			if cpu.X86.HasAVX512BF16 && cpu.X86.HasAVX512BW && cpu.X86.HasBMI2 {
 				out[len(out)-1].bf16 = avx512BF16()
 			}
 		}
@@ -96,7 +96,7 @@ func microAVX512(c []float32, ldc int, a view, b panels, t tileShape, k int, add
 func panelsAVX512(int) int { return 2 }
 
 func avx512BF16() *ops {
-	return &ops{name: "avx512_bf16", micro: microBF16, mr: 12, np: panelsAVX512, roundPairs: roundPairsAVX512}
+	return &ops{name: "avx512_bf16", micro: microBF16, mr: 12, np: panelsAVX512, roundPairs: roundPairsAVX512, zipPairs: zipPairsAVX512}
 }
 
 var microsBF16 = [3][13]microFunc{
@@ -115,11 +115,15 @@ func microBF16(c []float32, ldc int, a view, b panels, t tileShape, k int, add b
 }
 
 func roundPairsAVX512(dst, src []float32) {
-	n := len(src) / 32
-	if n > 0 {
-		roundPairsBF16(&dst[0], &src[0], n)
+	if len(src) > 0 {
+		roundPairsBF16(&dst[0], &src[0], len(src))
 	}
-	roundPairsGeneric(dst[16*n:], src[32*n:])
+}
+
+func zipPairsAVX512(dst, x, y []float32) {
+	if len(dst) > 0 {
+		zipPairsBF16(&dst[0], &x[0], &y[0], len(dst))
+	}
 }
 
 func transposeAVX2(dst, src []float32, ld, n int) int {

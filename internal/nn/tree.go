@@ -216,13 +216,13 @@ func (t *Tree) products(s, x, y []float32, b *treeBlock, p piece, hkv int, w *wo
 	n, first := (p.hi-p.lo)*group, (p.lo-b.lo)*group
 	x, y, s = x[first*hd:], y[p.At*wkv+hkv*hd:], s[first*b.cols+p.pos:]
 	if n > 1 {
-		kernel.Gemm(false, true, n, p.keys, hd, 1, x, hd, y, wkv, 0, s, b.cols)
+		kernel.Product(false, true, n, p.keys, hd, x, hd, y, wkv, false, s, b.cols)
 		return
 	}
 	// A product of one row sums in another order than one of several.
 	copy(w.pair, x[:hd])
 	copy(w.pair[hd:], x[:hd])
-	kernel.Gemm(false, true, 2, p.keys, hd, 1, w.pair, hd, y, wkv, 0, w.products, p.keys)
+	kernel.Product(false, true, 2, p.keys, hd, w.pair, hd, y, wkv, false, w.products, p.keys)
 	copy(s, w.products[:p.keys])
 }
 
@@ -251,12 +251,8 @@ func (t *Tree) sumValues(b *treeBlock, p *piece, hkv, c int, w *work, v []float3
 	} else {
 		t.gatherPast(values, v, p.treeNode, c, c+keys, hkv)
 	}
-	beta := float32(1)
-	if c == 0 {
-		beta = 0
-	}
 	first := (lo - b.lo) * group
-	kernel.Gemm(false, false, (hi-lo)*group, hd, keys, 1, w.s[first*b.cols+c:], b.cols, values, ld, beta, w.o[first*hd:], hd)
+	kernel.Product(false, false, (hi-lo)*group, hd, keys, w.s[first*b.cols+c:], b.cols, values, ld, c > 0, w.o[first*hd:], hd)
 }
 
 // gatherPast copies head hkv of the rows that have positions from..to−1 before
@@ -357,9 +353,9 @@ func (t *Tree) backward(b *treeBlock, hkv int, w *work, dq, dk, dv, do, o, lse, 
 	for _, p := range b.pieces {
 		n, first := (p.hi-p.lo)*group, (p.lo-b.lo)*group
 		s, ds := w.s[first*b.cols+p.pos:], w.ds[first*b.cols+p.pos:]
-		kernel.Gemm(true, false, p.keys, hd, n, 1, s, b.cols, w.do[first*hd:], hd, 1, dv[p.At*hd:], hd)
-		kernel.Gemm(true, false, p.keys, hd, n, 1, ds, b.cols, w.q[first*hd:], hd, 1, dk[p.At*hd:], hd)
-		kernel.Gemm(false, false, n, hd, p.keys, 1, ds, b.cols, k[p.At*wkv+hkv*hd:], wkv, 1, w.dq[first*hd:], hd)
+		kernel.Product(true, false, p.keys, hd, n, s, b.cols, w.do[first*hd:], hd, true, dv[p.At*hd:], hd)
+		kernel.Product(true, false, p.keys, hd, n, ds, b.cols, w.q[first*hd:], hd, true, dk[p.At*hd:], hd)
+		kernel.Product(false, false, n, hd, p.keys, ds, b.cols, k[p.At*wkv+hkv*hd:], wkv, true, w.dq[first*hd:], hd)
 	}
 	scale := t.scale()
 	for r := range b.hi - b.lo {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
 )
 
 // pairs generates what products of bfloat16 numbers need.
@@ -13,24 +16,93 @@ func pairs() {
 		}
 	}
 	roundPairs()
+	zipPairs()
 }
 
-// roundPairs generates the conversion of 32·n numbers.
+// roundPairs generates the conversion of n numbers. In the last round, masks
+// select what is left of up to 32.
 func roundPairs() {
 	TEXT("roundPairsBF16", NOSPLIT, "func(dst *float32, src *float32, n int)")
-	Doc("roundPairsBF16 writes 32·n numbers of src to dst as bfloat16, in order; n > 0.")
+	Doc("roundPairsBF16 writes n numbers of src to dst as bfloat16, in order, and a zero after them if n is odd; n > 0.")
 	Pragma("noescape")
 	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
-	Label("round_loop")
 	lo, hi, out := ZMM(), ZMM(), ZMM()
+	SUBQ(Imm(32), n)
+	JLT(LabelRef("round_rest"))
+	Label("round_loop")
 	VMOVUPS(Mem{Base: src}, lo)
 	VMOVUPS(Mem{Base: src, Disp: 64}, hi)
 	raw("VCVTNE2PS2BF16", lo, hi, out)
 	VMOVUPS(out, Mem{Base: dst})
 	ADDQ(U32(128), src)
 	ADDQ(Imm(64), dst)
-	DECQ(n)
-	JNE(LabelRef("round_loop"))
+	SUBQ(Imm(32), n)
+	JGE(LabelRef("round_loop"))
+	Label("round_rest")
+	ADDQ(Imm(32), n)
+	JEQ(LabelRef("round_done"))
+	first, second := lowBits(n.(GPVirtual))
+	VMOVUPS_Z(Mem{Base: src}, first, lo)
+	VMOVUPS_Z(Mem{Base: src, Disp: 64}, second, hi)
+	raw("VCVTNE2PS2BF16", lo, hi, out)
+	INCQ(n)
+	SHRQ(Imm(1), n)
+	words, _ := lowBits(n.(GPVirtual))
+	VMOVUPS(out, words, Mem{Base: dst})
+	Label("round_done")
+	VZEROUPPER()
+	RET()
+}
+
+// lowBits returns masks of the lower and the upper 16 of the n < 64 lowest
+// bits.
+func lowBits(n GPVirtual) (first, second OpmaskVirtual) {
+	bits := GP64()
+	MOVQ(U64(math.MaxUint64), bits)
+	BZHIQ(n, bits, bits)
+	first, second = K(), K()
+	KMOVW(bits.As32(), first)
+	SHRQ(Imm(16), bits)
+	KMOVW(bits.As32(), second)
+	return first, second
+}
+
+// zipPairs generates the packing of two rows of n numbers.
+func zipPairs() {
+	order := GLOBL("zipOrder", RODATA|NOPTR)
+	for i := range 16 {
+		DATA(4*i, U32(i|(16+i)<<16))
+	}
+	TEXT("zipPairsBF16", NOSPLIT, "func(dst *float32, x *float32, y *float32, n int)")
+	Doc("zipPairsBF16 writes the pairs (x[i], y[i]) to dst[i], rounded to bfloat16, for i < n; n > 0.")
+	Pragma("noescape")
+	dst, n := Load(Param("dst"), GP64()), Load(Param("n"), GP64())
+	x, y := Load(Param("x"), GP64()), Load(Param("y"), GP64())
+	lo, hi, out, zip := ZMM(), ZMM(), ZMM(), ZMM()
+	VMOVUPS(order, zip)
+	SUBQ(Imm(16), n)
+	JLT(LabelRef("zip_rest"))
+	Label("zip_loop")
+	VMOVUPS(Mem{Base: x}, lo)
+	VMOVUPS(Mem{Base: y}, hi)
+	raw("VCVTNE2PS2BF16", lo, hi, out)
+	VPERMW(out, zip, out)
+	VMOVUPS(out, Mem{Base: dst})
+	for _, p := range []Register{dst, x, y} {
+		ADDQ(Imm(64), p)
+	}
+	SUBQ(Imm(16), n)
+	JGE(LabelRef("zip_loop"))
+	Label("zip_rest")
+	ADDQ(Imm(16), n)
+	JEQ(LabelRef("zip_done"))
+	mask, _ := lowBits(n.(GPVirtual))
+	VMOVUPS_Z(Mem{Base: x}, mask, lo)
+	VMOVUPS_Z(Mem{Base: y}, mask, hi)
+	raw("VCVTNE2PS2BF16", lo, hi, out)
+	VPERMW(out, zip, out)
+	VMOVUPS(out, mask, Mem{Base: dst})
+	Label("zip_done")
 	VZEROUPPER()
 	RET()
 }
