@@ -251,6 +251,10 @@ TEXT ·quant4x1VNNI(SB), NOSPLIT, $0-49
 	MOVQ            blocks+40(FP), BX
 	VBROADCASTI32X4 quantLow<>+0(SB), Z0
 	VPXORD          Z1, Z1, Z1
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
 
 quant4x1VNNI_loop:
 	VMOVDQU64        (AX), Z2
@@ -322,6 +326,12 @@ TEXT ·quant4x2VNNI(SB), NOSPLIT, $0-49
 	VBROADCASTI32X4 quantLow<>+0(SB), Z0
 	VPXORD          Z1, Z1, Z1
 	VPXORD          Z2, Z2, Z2
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x2VNNI_loop:
 	VMOVDQU64        (AX), Z3
@@ -412,6 +422,14 @@ TEXT ·quant4x3VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z1, Z1, Z1
 	VPXORD          Z2, Z2, Z2
 	VPXORD          Z3, Z3, Z3
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x3VNNI_loop:
 	VMOVDQU64        (AX), Z4
@@ -521,6 +539,16 @@ TEXT ·quant4x4VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z2, Z2, Z2
 	VPXORD          Z3, Z3, Z3
 	VPXORD          Z4, Z4, Z4
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x4VNNI_loop:
 	VMOVDQU64        (AX), Z5
@@ -649,6 +677,18 @@ TEXT ·quant4x5VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z3, Z3, Z3
 	VPXORD          Z4, Z4, Z4
 	VPXORD          Z5, Z5, Z5
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x5VNNI_loop:
 	VMOVDQU64        (AX), Z6
@@ -796,6 +836,20 @@ TEXT ·quant4x6VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z4, Z4, Z4
 	VPXORD          Z5, Z5, Z5
 	VPXORD          Z6, Z6, Z6
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x6VNNI_loop:
 	VMOVDQU64        (AX), Z7
@@ -962,6 +1016,22 @@ TEXT ·quant4x7VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z5, Z5, Z5
 	VPXORD          Z6, Z6, Z6
 	VPXORD          Z7, Z7, Z7
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x7VNNI_loop:
 	VMOVDQU64        (AX), Z8
@@ -1147,6 +1217,24 @@ TEXT ·quant4x8VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z6, Z6, Z6
 	VPXORD          Z7, Z7, Z7
 	VPXORD          Z8, Z8, Z8
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x8VNNI_loop:
 	VMOVDQU64        (AX), Z9
@@ -1335,7 +1423,7 @@ quant4x8VNNI_written:
 	RET
 
 // func quant4x9VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant4x9VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -1351,6 +1439,26 @@ TEXT ·quant4x9VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z7, Z7, Z7
 	VPXORD          Z8, Z8, Z8
 	VPXORD          Z9, Z9, Z9
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x9VNNI_loop:
 	VMOVDQU64        (AX), Z10
@@ -1553,7 +1661,7 @@ quant4x9VNNI_written:
 	RET
 
 // func quant4x10VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant4x10VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -1570,6 +1678,28 @@ TEXT ·quant4x10VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z8, Z8, Z8
 	VPXORD          Z9, Z9, Z9
 	VPXORD          Z10, Z10, Z10
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x10VNNI_loop:
 	VMOVDQU64        (AX), Z11
@@ -1790,7 +1920,7 @@ quant4x10VNNI_written:
 	RET
 
 // func quant4x11VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant4x11VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -1808,6 +1938,30 @@ TEXT ·quant4x11VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z9, Z9, Z9
 	VPXORD          Z10, Z10, Z10
 	VPXORD          Z11, Z11, Z11
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x11VNNI_loop:
 	VMOVDQU64        (AX), Z12
@@ -2046,7 +2200,7 @@ quant4x11VNNI_written:
 	RET
 
 // func quant4x12VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant4x12VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -2065,6 +2219,32 @@ TEXT ·quant4x12VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z10, Z10, Z10
 	VPXORD          Z11, Z11, Z11
 	VPXORD          Z12, Z12, Z12
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant4x12VNNI_loop:
 	VMOVDQU64        (AX), Z13
@@ -3442,6 +3622,10 @@ TEXT ·quant5x1VNNI(SB), NOSPLIT, $0-49
 	VBROADCASTI32X4 quantLow<>+0(SB), Z0
 	VBROADCASTI32X4 quantFifth<>+0(SB), Z1
 	VPXORD          Z2, Z2, Z2
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
 
 quant5x1VNNI_loop:
 	VMOVDQU64        (AX), Z3
@@ -3531,6 +3715,12 @@ TEXT ·quant5x2VNNI(SB), NOSPLIT, $0-49
 	VBROADCASTI32X4 quantFifth<>+0(SB), Z1
 	VPXORD          Z2, Z2, Z2
 	VPXORD          Z3, Z3, Z3
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x2VNNI_loop:
 	VMOVDQU64        (AX), Z4
@@ -3639,6 +3829,14 @@ TEXT ·quant5x3VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z2, Z2, Z2
 	VPXORD          Z3, Z3, Z3
 	VPXORD          Z4, Z4, Z4
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x3VNNI_loop:
 	VMOVDQU64        (AX), Z5
@@ -3766,6 +3964,16 @@ TEXT ·quant5x4VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z3, Z3, Z3
 	VPXORD          Z4, Z4, Z4
 	VPXORD          Z5, Z5, Z5
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x4VNNI_loop:
 	VMOVDQU64        (AX), Z6
@@ -3912,6 +4120,18 @@ TEXT ·quant5x5VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z4, Z4, Z4
 	VPXORD          Z5, Z5, Z5
 	VPXORD          Z6, Z6, Z6
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x5VNNI_loop:
 	VMOVDQU64        (AX), Z7
@@ -4077,6 +4297,20 @@ TEXT ·quant5x6VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z5, Z5, Z5
 	VPXORD          Z6, Z6, Z6
 	VPXORD          Z7, Z7, Z7
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x6VNNI_loop:
 	VMOVDQU64        (AX), Z8
@@ -4261,6 +4495,22 @@ TEXT ·quant5x7VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z6, Z6, Z6
 	VPXORD          Z7, Z7, Z7
 	VPXORD          Z8, Z8, Z8
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x7VNNI_loop:
 	VMOVDQU64        (AX), Z9
@@ -4464,6 +4714,24 @@ TEXT ·quant5x8VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z7, Z7, Z7
 	VPXORD          Z8, Z8, Z8
 	VPXORD          Z9, Z9, Z9
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x8VNNI_loop:
 	VMOVDQU64        (AX), Z10
@@ -4669,7 +4937,7 @@ quant5x8VNNI_written:
 	RET
 
 // func quant5x9VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant5x9VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -4686,6 +4954,26 @@ TEXT ·quant5x9VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z8, Z8, Z8
 	VPXORD          Z9, Z9, Z9
 	VPXORD          Z10, Z10, Z10
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x9VNNI_loop:
 	VMOVDQU64        (AX), Z11
@@ -4904,7 +5192,7 @@ quant5x9VNNI_written:
 	RET
 
 // func quant5x10VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant5x10VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -4922,6 +5210,28 @@ TEXT ·quant5x10VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z9, Z9, Z9
 	VPXORD          Z10, Z10, Z10
 	VPXORD          Z11, Z11, Z11
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x10VNNI_loop:
 	VMOVDQU64        (AX), Z12
@@ -5158,7 +5468,7 @@ quant5x10VNNI_written:
 	RET
 
 // func quant5x11VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant5x11VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -5177,6 +5487,30 @@ TEXT ·quant5x11VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z10, Z10, Z10
 	VPXORD          Z11, Z11, Z11
 	VPXORD          Z12, Z12, Z12
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x11VNNI_loop:
 	VMOVDQU64        (AX), Z13
@@ -5431,7 +5765,7 @@ quant5x11VNNI_written:
 	RET
 
 // func quant5x12VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant5x12VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -5451,6 +5785,32 @@ TEXT ·quant5x12VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z11, Z11, Z11
 	VPXORD          Z12, Z12, Z12
 	VPXORD          Z13, Z13, Z13
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant5x12VNNI_loop:
 	VMOVDQU64        (AX), Z14
@@ -7256,6 +7616,10 @@ TEXT ·quant6x1VNNI(SB), NOSPLIT, $0-49
 	VBROADCASTI32X4 quantLow<>+0(SB), Z0
 	VBROADCASTI32X4 quantSixth<>+0(SB), Z1
 	VPXORD          Z2, Z2, Z2
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
 
 quant6x1VNNI_loop:
 	VMOVDQU64        (AX), Z3
@@ -7353,6 +7717,12 @@ TEXT ·quant6x2VNNI(SB), NOSPLIT, $0-49
 	VBROADCASTI32X4 quantSixth<>+0(SB), Z1
 	VPXORD          Z2, Z2, Z2
 	VPXORD          Z3, Z3, Z3
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x2VNNI_loop:
 	VMOVDQU64        (AX), Z4
@@ -7474,6 +7844,14 @@ TEXT ·quant6x3VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z2, Z2, Z2
 	VPXORD          Z3, Z3, Z3
 	VPXORD          Z4, Z4, Z4
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x3VNNI_loop:
 	VMOVDQU64        (AX), Z5
@@ -7619,6 +7997,16 @@ TEXT ·quant6x4VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z3, Z3, Z3
 	VPXORD          Z4, Z4, Z4
 	VPXORD          Z5, Z5, Z5
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x4VNNI_loop:
 	VMOVDQU64        (AX), Z6
@@ -7788,6 +8176,18 @@ TEXT ·quant6x5VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z4, Z4, Z4
 	VPXORD          Z5, Z5, Z5
 	VPXORD          Z6, Z6, Z6
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x5VNNI_loop:
 	VMOVDQU64        (AX), Z7
@@ -7981,6 +8381,20 @@ TEXT ·quant6x6VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z5, Z5, Z5
 	VPXORD          Z6, Z6, Z6
 	VPXORD          Z7, Z7, Z7
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x6VNNI_loop:
 	VMOVDQU64        (AX), Z8
@@ -8198,6 +8612,22 @@ TEXT ·quant6x7VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z6, Z6, Z6
 	VPXORD          Z7, Z7, Z7
 	VPXORD          Z8, Z8, Z8
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x7VNNI_loop:
 	VMOVDQU64        (AX), Z9
@@ -8439,6 +8869,24 @@ TEXT ·quant6x8VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z7, Z7, Z7
 	VPXORD          Z8, Z8, Z8
 	VPXORD          Z9, Z9, Z9
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x8VNNI_loop:
 	VMOVDQU64        (AX), Z10
@@ -8687,7 +9135,7 @@ quant6x8VNNI_written:
 	RET
 
 // func quant6x9VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant6x9VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -8704,6 +9152,26 @@ TEXT ·quant6x9VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z8, Z8, Z8
 	VPXORD          Z9, Z9, Z9
 	VPXORD          Z10, Z10, Z10
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x9VNNI_loop:
 	VMOVDQU64        (AX), Z11
@@ -8969,7 +9437,7 @@ quant6x9VNNI_written:
 	RET
 
 // func quant6x10VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant6x10VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -8987,6 +9455,28 @@ TEXT ·quant6x10VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z9, Z9, Z9
 	VPXORD          Z10, Z10, Z10
 	VPXORD          Z11, Z11, Z11
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x10VNNI_loop:
 	VMOVDQU64        (AX), Z12
@@ -9275,7 +9765,7 @@ quant6x10VNNI_written:
 	RET
 
 // func quant6x11VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant6x11VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -9294,6 +9784,30 @@ TEXT ·quant6x11VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z10, Z10, Z10
 	VPXORD          Z11, Z11, Z11
 	VPXORD          Z12, Z12, Z12
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x11VNNI_loop:
 	VMOVDQU64        (AX), Z13
@@ -9605,7 +10119,7 @@ quant6x11VNNI_written:
 	RET
 
 // func quant6x12VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant6x12VNNI(SB), NOSPLIT, $0-49
 	MOVQ            codes+16(FP), AX
 	MOVQ            scales+24(FP), CX
@@ -9625,6 +10139,32 @@ TEXT ·quant6x12VNNI(SB), NOSPLIT, $0-49
 	VPXORD          Z11, Z11, Z11
 	VPXORD          Z12, Z12, Z12
 	VPXORD          Z13, Z13, Z13
+	MOVQ            c+0(FP), SI
+	MOVQ            ldc+8(FP), DI
+	SHLQ            $0x02, DI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
+	ADDQ            DI, SI
+	PREFETCHT0      (SI)
 
 quant6x12VNNI_loop:
 	VMOVDQU64        (AX), Z14
@@ -11489,11 +12029,15 @@ quant6x4AVX2_half1_written:
 // func quant8x1VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
 // Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x1VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
 
 quant8x1VNNI_loop:
 	VMOVDQU64        (AX), Z1
@@ -11554,12 +12098,18 @@ quant8x1VNNI_written:
 // func quant8x2VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
 // Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x2VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x2VNNI_loop:
 	VMOVDQU64        (AX), Z2
@@ -11638,13 +12188,21 @@ quant8x2VNNI_written:
 // func quant8x3VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
 // Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x3VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x3VNNI_loop:
 	VMOVDQU64        (AX), Z3
@@ -11741,14 +12299,24 @@ quant8x3VNNI_written:
 // func quant8x4VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
 // Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x4VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x4VNNI_loop:
 	VMOVDQU64        (AX), Z4
@@ -11863,15 +12431,27 @@ quant8x4VNNI_written:
 // func quant8x5VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
 // Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x5VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x5VNNI_loop:
 	VMOVDQU64        (AX), Z5
@@ -12004,16 +12584,30 @@ quant8x5VNNI_written:
 // func quant8x6VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
 // Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x6VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x6VNNI_loop:
 	VMOVDQU64        (AX), Z6
@@ -12164,17 +12758,33 @@ quant8x6VNNI_written:
 // func quant8x7VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
 // Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x7VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x7VNNI_loop:
 	VMOVDQU64        (AX), Z7
@@ -12343,18 +12953,36 @@ quant8x7VNNI_written:
 // func quant8x8VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
 // Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x8VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x8VNNI_loop:
 	VMOVDQU64        (AX), Z8
@@ -12539,21 +13167,41 @@ quant8x8VNNI_written:
 	RET
 
 // func quant8x9VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x9VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x9VNNI_loop:
 	VMOVDQU64        (AX), Z9
@@ -12748,22 +13396,44 @@ quant8x9VNNI_written:
 	RET
 
 // func quant8x10VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x10VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x10VNNI_loop:
 	VMOVDQU64        (AX), Z10
@@ -12976,23 +13646,47 @@ quant8x10VNNI_written:
 	RET
 
 // func quant8x11VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x11VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x11VNNI_loop:
 	VMOVDQU64        (AX), Z11
@@ -13223,24 +13917,50 @@ quant8x11VNNI_written:
 	RET
 
 // func quant8x12VNNI(c *float32, ldc int, codes *byte, scales *float32, x *float32, blocks int, add bool)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quant8x12VNNI(SB), NOSPLIT, $0-49
-	MOVQ   codes+16(FP), AX
-	MOVQ   scales+24(FP), CX
-	MOVQ   x+32(FP), DX
-	MOVQ   blocks+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ       codes+16(FP), AX
+	MOVQ       scales+24(FP), CX
+	MOVQ       x+32(FP), DX
+	MOVQ       blocks+40(FP), BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       c+0(FP), SI
+	MOVQ       ldc+8(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	PREFETCHT0 (SI)
 
 quant8x12VNNI_loop:
 	VMOVDQU64        (AX), Z12

@@ -132,6 +132,7 @@ func quantVNNI(bits, rows int) {
 	for i := range acc {
 		acc[i] = zeroed()
 	}
+	q.fetchTile()
 	Label(q.name + "_loop")
 	w := make([]VecVirtual, 8)
 	for g := range w {
@@ -175,6 +176,17 @@ func zeroed() VecVirtual {
 	v := ZMM()
 	Instruction(&ir.Instruction{Opcode: "VPXORD", Operands: []Op{v, v, v}, Outputs: []Op{v}})
 	return v
+}
+
+// fetchTile asks for the lines of C, which lie far from each other.
+func (q *quantLoop) fetchTile() {
+	c, ldc := Load(Param("c"), GP64()), stride("ldc")
+	for r := range q.rows {
+		PREFETCHT0(Mem{Base: c})
+		if r+1 < q.rows {
+			ADDQ(ldc, c)
+		}
+	}
 }
 
 // unpackVNNI fills w with the eight groups of codes.
