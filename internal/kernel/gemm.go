@@ -53,6 +53,8 @@ func Gemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
 		g.dots(c)
 	case !transB && alpha == 1 && m <= unpackedRows && n >= panelWidth:
 		g.unpacked(c, ldc)
+	case k <= rankSteps && m > unpackedRows:
+		g.update(c, ldc)
 	default:
 		g.packed(c, ldc)
 	}
@@ -120,6 +122,41 @@ func (g *gemm) unpacked(c []float32, ldc int) {
 		g.tile(c, ldc, whole, g.n)
 	}
 }
+
+// rankSteps is the number of terms up to which a product counts as an update of
+// C: it takes more time to read and write C than to multiply.
+const rankSteps = 32
+
+// update is for few terms: C is passed through row by row, in the order of
+// memory.
+func (g *gemm) update(c []float32, ldc int) {
+	ps := g.k * panelWidth
+	count := ceilDiv(g.n, panelWidth)
+	buf := packBuffer(count * ps)
+	defer packBuffers.Put(buf)
+	for q := range count {
+		g.pack((*buf)[q*ps:(q+1)*ps], q*panelWidth)
+	}
+	width := g.o.np(g.m) * panelWidth
+	block := 0
+	rows := g.o.mr
+	for block < g.m && block*g.n < updateBlock {
+		block += rows
+	}
+	Parallel(ceilDiv(g.m, block), func(t int) {
+		for i := t * block; i < min(g.m, (t+1)*block); i += rows {
+			a := view{g.a.data[i*g.a.rs:], g.a.rs, g.a.cs}
+			m := min(rows, g.m-i)
+			for j := 0; j < g.n; j += width {
+				b := panels{(*buf)[j/panelWidth*ps:], panelWidth, ps}
+				g.o.stripe(c[i*ldc+j:], ldc, a, b, m, min(width, g.n-j), g.k, g.add)
+			}
+		}
+	})
+}
+
+// updateBlock is how many elements of C a thread takes at a time.
+const updateBlock = 1 << 16
 
 // packed is the general case.
 func (g *gemm) packed(c []float32, ldc int) {
