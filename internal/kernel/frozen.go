@@ -160,16 +160,18 @@ func (f *Frozen) Out() int { return f.out }
 func (f *Frozen) In() int { return f.in }
 
 // Forward does y (T, out) = x (T, in) · Wᵀ.
-func (f *Frozen) Forward(y, x []float32, T int) { ForwardAll(x, T, Output{f, y, false}) }
+func (f *Frozen) Forward(y, x []float32, T int) { ForwardAll(x, T, Output{W: f, Y: y}) }
 
 // ForwardAdd does y (T, out) += x (T, in) · Wᵀ.
-func (f *Frozen) ForwardAdd(y, x []float32, T int) { ForwardAll(x, T, Output{f, y, true}) }
+func (f *Frozen) ForwardAdd(y, x []float32, T int) { ForwardAll(x, T, Output{W: f, Y: y, Add: true}) }
 
 // Output is what ForwardAll computes: y (T, out) = x (T, in) · Wᵀ or, if Add, y += x · Wᵀ.
 type Output struct {
 	W   *Frozen
 	Y   []float32
 	Add bool
+	// Parts are what adapters add to rows of Y.
+	Parts []LowRank
 }
 
 // ForwardAll does several products with the same x (T, in), one after the
@@ -188,6 +190,8 @@ func ForwardAll(x []float32, T int, outputs ...Output) {
 				clear(p.Y)
 			}
 		case T == 0 || f.out == 0:
+		case len(p.Parts) > 0:
+			f.forwardParts(p, x, T, &r)
 		case f.quantised():
 			active.quantProduct(p.Y, r.records(x, T, f.in), f.quant.get(f.packQuant), T, f.out, f.in, p.Add)
 		case T >= minPairRows && CurrentPrecision() == BFloat16 && active.bf16 != nil:

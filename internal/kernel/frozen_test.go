@@ -267,7 +267,7 @@ func TestForwardAll(t *testing.T) {
 					} else {
 						f.Forward(w, x, T)
 					}
-					ps, want = append(ps, Output{f, y, i == 1}), append(want, w)
+					ps, want = append(ps, Output{W: f, Y: y, Add: i == 1}), append(want, w)
 				}
 				ForwardAll(x, T, ps...)
 				for i, p := range ps {

@@ -144,6 +144,12 @@ func (o *ops) edge(c []float32, ldc int, a view, b panels, t tileShape, n, k int
 
 // product is tile on all threads.
 func (o *ops) product(c []float32, ldc int, a view, b panels, m, n, k int, add bool) {
+	o.productThen(c, ldc, a, b, m, n, k, add, nil)
+}
+
+// productThen is product, and calls then, if it is not nil, for each tile (i, j)
+// of C that is done, as long as it is cached.
+func (o *ops) productThen(c []float32, ldc int, a view, b panels, m, n, k int, add bool, then func(i, j, rows, cols int)) {
 	if m == 0 || n == 0 {
 		return
 	}
@@ -155,6 +161,9 @@ func (o *ops) product(c []float32, ldc int, a view, b panels, m, n, k int, add b
 		at := view{a.data[i*a.rs:], a.rs, a.cs}
 		bt := panels{b.data[j/panelWidth*b.ps:], b.bs, b.ps}
 		o.tile(c[i*ldc+j:], ldc, at, bt, min(rows, m-i), min(cols, n-j), k, add)
+		if then != nil {
+			then(i, j, min(rows, m-i), min(cols, n-j))
+		}
 	})
 }
 

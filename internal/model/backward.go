@@ -124,19 +124,17 @@ func (p *pass) layerBackward(l int, s *saved, dx []float32, g *gradients, opt Gr
 // to dx, which it overwrites unless add, of the adapters' factors to their
 // gradients.
 func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, s *saved, opt GradientOptions, add bool) {
-	p.m.layers[l].linear[mod].Backward(dx, dy, p.T, add)
+	defer p.mem.giveBack(p.mem.mark())
+	du := p.mem.floats(p.T * p.rank)
+	p.m.layers[l].linear[mod].BackwardParts(dx, dy, p.T, add, opt.Detach, p.parts(l, mod, du))
 	for _, g := range p.groups {
 		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
 			continue
 		}
-		pair, grad, r := g.adapter.Layers[l][mod], g.grad.Layers[l][mod], g.adapter.Rank
-		in, out := len(pair.A)/r, len(pair.B)/r
-		var dxg []float32
-		if !opt.Detach {
-			dxg = dx[g.at*in:]
-		}
-		nn.LoRABackward(dxg, grad.A, grad.B, dy[g.at*out:], s.u[mod][g.at*p.rank:], x[g.at*in:],
-			pair.A, pair.B, g.n, in, out, r, g.adapter.Scale())
+		grad, r := g.grad.Layers[l][mod], g.adapter.Rank
+		in, out := len(grad.A)/r, len(grad.B)/r
+		nn.LoRAGradient(grad.A, grad.B, dy[g.at*out:], s.u[mod][g.at*p.rank:], du[g.at*p.rank:], x[g.at*in:],
+			g.n, in, out, r, g.adapter.Scale())
 	}
 }
 

@@ -203,46 +203,61 @@ type linear struct {
 // linear computes y = x Wᵀ + bias + adapter update for layers with the same x.
 func (p *pass) linear(x []float32, l int, s *saved, to ...linear) {
 	ly := &p.m.layers[l]
+	mid := p.middle(s)
+	if s == nil {
+		defer p.mem.giveBack(p.mem.mark())
+	}
 	outputs := make([]kernel.Output, len(to))
 	for i, t := range to {
-		outputs[i] = kernel.Output{W: ly.linear[t.mod], Y: t.y}
+		outputs[i] = kernel.Output{W: ly.linear[t.mod], Y: t.y, Parts: p.parts(l, t.mod, mid(t.mod))}
 	}
 	kernel.ForwardAll(x, p.T, outputs...)
 	for _, t := range to {
 		nn.AddBias(t.y, ly.bias[t.mod], p.T, len(t.y)/p.T)
-		p.lora(t.y, x, l, t.mod, s)
 	}
 }
 
 // linearAdd adds the same to the residual stream.
 func (p *pass) linearAdd(x []float32, l int, mod adapter.Module, s *saved) {
 	ly := &p.m.layers[l]
-	ly.linear[mod].ForwardAdd(p.x, x, p.T)
-	nn.AddBias(p.x, ly.bias[mod], p.T, p.m.HiddenSize)
-	p.lora(p.x, x, l, mod, s)
-}
-
-func (p *pass) lora(y, x []float32, l int, mod adapter.Module, s *saved) {
+	mid := p.middle(s)
 	if s == nil {
 		defer p.mem.giveBack(p.mem.mark())
 	}
+	kernel.ForwardAll(x, p.T, kernel.Output{W: ly.linear[mod], Y: p.x, Add: true, Parts: p.parts(l, mod, mid(mod))})
+	nn.AddBias(p.x, ly.bias[mod], p.T, p.m.HiddenSize)
+}
+
+// middle returns where what is between the factors of an adapted linear layer
+// goes (T,rank): where the backward pass finds it or, without s, to one place
+// for all.
+func (p *pass) middle(s *saved) func(mod adapter.Module) []float32 {
+	var one []float32
+	return func(mod adapter.Module) []float32 {
+		at := &one
+		if s != nil {
+			at = &s.u[mod]
+		}
+		if *at == nil {
+			*at = p.mem.floats(p.T * p.rank)
+		}
+		return *at
+	}
+}
+
+// parts returns the adapters' parts of a linear layer, which have mid (T,rank)
+// for what is between their factors.
+func (p *pass) parts(l int, mod adapter.Module, mid []float32) []kernel.LowRank {
+	var parts []kernel.LowRank
 	for _, g := range p.groups {
 		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
 			continue
 		}
 		pair, r := g.adapter.Layers[l][mod], g.adapter.Rank
-		in, out := len(pair.A)/r, len(pair.B)/r
-		var u []float32
-		if s == nil {
-			u = p.mem.floats(g.n * r)
-		} else {
-			if s.u[mod] == nil {
-				s.u[mod] = p.mem.floats(p.T * p.rank)
-			}
-			u = s.u[mod][g.at*p.rank:]
-		}
-		nn.LoRAForward(y[g.at*out:], u, x[g.at*in:], pair.A, pair.B, g.n, in, out, r, g.adapter.Scale())
+		parts = append(parts, kernel.LowRank{At: g.at, N: g.n, Rank: r, A: pair.A, B: pair.B, Scale: g.adapter.Scale(),
+			Mid: mid[g.at*p.rank:][:g.n*r]})
 	}
+	return parts
 }
 
 // swiGLU computes h = silu(gate) · up.

@@ -72,7 +72,8 @@ func (p *pass) restore(l int) *saved {
 	s := &p.full[len(p.full)-1]
 	copy(p.x, p.inputs[l-p.low])
 	// The output of the block is not needed, but what its adapters see is.
-	p.lora(p.x, p.layerUpToDown(l, &s.buffers, s), l, adapter.DownProj, s)
+	down := p.layerUpToDown(l, &s.buffers, s)
+	p.m.layers[l].linear[adapter.DownProj].FillMid(down, p.T, p.parts(l, adapter.DownProj, p.middle(s)(adapter.DownProj)))
 	p.restored++
 	return s
 }
@@ -140,7 +141,7 @@ func (m *Model) footprint(T, labels, rank int, backward bool) footprint {
 	wq, wkv := int64(m.NumAttentionHeads*m.HeadDim), int64(m.NumKeyValueHeads*m.HeadDim)
 	heads := int64(m.NumAttentionHeads + m.NumKeyValueHeads)
 	layer := 2*(wq+wkv+F) + 2 + int64(m.NumAttentionHeads) // see newBuffers
-	layer += int64(adapter.NumModules) * int64(rank)       // see lora
+	layer += int64(adapter.NumModules) * int64(rank)       // see middle
 	if m.arch.qkNorm {
 		layer += heads
 	}
@@ -152,8 +153,10 @@ func (m *Model) footprint(T, labels, rank int, backward bool) footprint {
 		row += D       // dx
 		grads := 2*(wq+wkv+F) + D + F + int64(nn.BackwardScratch(m.NumKeyValueHeads, m.HeadDim))
 		if m.arch.qkNorm {
-			layer += wq + wkv // raw values
-			grads += wq       // see normHeadsBackward
+			layer += wq + wkv             // raw values
+			grads += max(wq, int64(rank)) // see normHeadsBackward
+		} else {
+			grads += int64(rank) // see linearBackward
 		}
 		after = max(after, t*grads)
 	}
