@@ -18,7 +18,8 @@ const (
 	// to even) and takes their sums in float32. Inputs, outputs and everything
 	// else stay float32, and so do products of less than 8 rows, such as those
 	// of decoding: a row's result depends on the number of rows only by being
-	// on one or the other side of that.
+	// on one or the other side of that. [Product] rounds both operands too,
+	// for any number of rows.
 	//
 	// As in the instruction VDPBF16PS, subnormal numbers count as zero, as
 	// operands and as sums. The terms of a sum are taken in pairs, in an order
