@@ -1,6 +1,10 @@
 package model
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/code2lora/code2lora/internal/kernel"
+)
 
 // arena hands out float32 slices that live as long as one pass. Passes need
 // hundreds of megabytes for moments; reusing them spares the collector. The
@@ -73,5 +77,6 @@ func (a *arena) keep(dst *[]float32, src []float32) {
 	if *dst == nil {
 		*dst = a.floats(len(src))
 	}
-	copy(*dst, src)
+	const chunk = 1 << 14
+	kernel.Parallel((len(src)+chunk-1)/chunk, func(i int) { copy((*dst)[i*chunk:], src[i*chunk:min(len(src), (i+1)*chunk)]) })
 }

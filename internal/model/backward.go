@@ -90,10 +90,10 @@ func (p *pass) layerBackward(l int, s *saved, dx []float32, g *gradients, opt Gr
 	act := g.h[:T*F]
 	p.swiGLU(act, s.gate, s.up)
 	p.linearBackward(g.dact, dx, act, l, adapter.DownProj, s, opt, false)
-	clear(g.gate)
-	clear(g.up)
 	kernel.Parallel(T, func(t int) {
 		i := t * F
+		clear(g.gate[i:][:F])
+		clear(g.up[i:][:F])
 		kernel.SwiGLUBackward(g.gate[i:][:F], g.up[i:][:F], g.dact[i:][:F], s.gate[i:][:F], s.up[i:][:F])
 	})
 	h := g.h[:T*D]
@@ -104,9 +104,12 @@ func (p *pass) layerBackward(l int, s *saved, dx []float32, g *gradients, opt Gr
 
 	// x += o_proj(attention(q, k, v))
 	p.linearBackward(g.o, dx, s.o, l, adapter.OProj, s, opt, false)
-	clear(g.q)
-	clear(g.k)
-	clear(g.v)
+	wq, wkv := len(g.q)/T, len(g.k)/T
+	kernel.Parallel(T, func(t int) {
+		clear(g.q[t*wq:][:wq])
+		clear(g.k[t*wkv:][:wkv])
+		clear(g.v[t*wkv:][:wkv])
+	})
 	p.tree.Backward(g.acc, g.q, g.k, g.v, g.o, s.o, s.lse, s.q, s.k, s.v)
 	m.rope.Backward(g.q, p.pos, T, m.NumAttentionHeads)
 	m.rope.Backward(g.k, p.pos, T, m.NumKeyValueHeads)
