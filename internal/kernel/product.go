@@ -1,15 +1,15 @@
 package kernel
 
 // Product does C (m, n) = op(A) (m, k) · op(B) (k, n), or C += if add, like
-// [Gemm], but in the current precision: with [BFloat16], both operands are
-// rounded to bfloat16 and their sums are float32, for any number of rows. In
-// the other precisions it is Gemm.
+// [Gemm], but in the current precision: with [BFloat16], and with [Int8] where
+// the CPU has it, both operands are rounded to bfloat16 and their sums are
+// float32, for any number of rows. Else it is Gemm.
 //
 // A row of the result depends on that row of op(A) and on op(B) only, and not
 // on terms of the sum that are zeros in A and follow all others.
 func Product(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, add bool, c []float32, ldc int) {
 	o := active.bf16
-	if o == nil || CurrentPrecision() != BFloat16 {
+	if o == nil || CurrentPrecision() == Float32 {
 		beta := float32(0)
 		if add {
 			beta = 1

@@ -151,7 +151,7 @@ def train(side, report, args):
             print(f"train: {name_of(path)} is left out: it would need more memory than most machines have", file=sys.stderr)
             continue
         dtypes = ["float32", "bfloat16"]
-        mine = [p for p in dtypes if p in args.precisions]
+        mine = [p for p in [*dtypes, "int8"] if p in args.precisions]
         runs = [lambda p=p: side.bench("--only", "train", "--precision", p, "--base", path) for p in mine]
         runs += [lambda d=d: side.peer("peer_train.py", path, "--dtype", d, "--steps", side.inner) for d in dtypes]
         results = turns(args.rounds, runs)
@@ -163,7 +163,8 @@ def train(side, report, args):
         peers = [[x["tokens_per_second"] for x in r] for r in results[len(mine) :]]
         best = [max(r) for r in zip(*peers)]
         for p, values in zip(mine, full):
-            report.row("train", name_of(path), p, values, peers[dtypes.index(p)], "tokens/s", f"PyTorch {p}")
+            theirs, whose = (peers[dtypes.index(p)], f"PyTorch {p}") if p in dtypes else (best, "PyTorch, the best")
+            report.row("train", name_of(path), p, values, theirs, "tokens/s", whose)
         report.row("train", name_of(path), "best", [max(r) for r in zip(*full)], best, "tokens/s", "PyTorch, the best")
         # The peer has no prefix sharing: a token costs it what it costs in the full batch.
         report.row("train", name_of(path), "tasks with nested prefixes", [max(r) for r in zip(*tasks)], best, "tokens/s", "PyTorch, full batch")
