@@ -34,7 +34,6 @@ const quantBlock = 32
 // bytes; superOne has scales in half precision, then 16 times scales in bytes.
 type quantPanels struct {
 	format BlockFormat
-	in     int
 	size   int // bytes of a panel
 	data   []byte
 }
@@ -69,7 +68,7 @@ func (t *blockTrait) panelSize(in int) int {
 // packQuant packs the rows of a matrix (out, in), each as stored in format f.
 func packQuant(f BlockFormat, out, in int, row func(i int) []byte) *quantPanels {
 	t := &blockTraits[f]
-	p := &quantPanels{format: f, in: in}
+	p := &quantPanels{format: f}
 	step := quantStep(in)
 	p.size = t.panelSize(in)
 	if n := ceilDiv(out, panelWidth) * p.size; n > 0 {
