@@ -67,6 +67,9 @@
 // dataset cuts the assertions of test files into tasks, and decides which
 // repositories belong to training, validation and test.
 //
+// repopeft has the data of the benchmark: tasks, the commits they belong to,
+// what methods answered, and how good that was.
+//
 // sample fetches the repository that the demo adapts to, one of the test split,
 // and picks the assertions that it completes.
 //

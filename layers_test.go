@@ -31,7 +31,7 @@ var layers = [][]string{
 	{"internal/gguf", "internal/safetensors"},
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
 	{"internal/dataset", "internal/model"},
-	{"internal/compute"},
+	{"internal/compute", "internal/repopeft"},
 	{"internal/encoder", "internal/engine", "internal/hypernet", "internal/sample", "internal/score"},
 	{"internal/adapt", "internal/train"},
 	{"internal/bench", "internal/curves"},
