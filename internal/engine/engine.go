@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/model"
@@ -55,6 +56,9 @@ type Prompt struct {
 	// fill-in-the-middle tokens, and else ignored, see
 	// [Completion.SuffixIgnored].
 	Suffix string
+	// Tokens, unless empty, are the prompt as the caller laid it out, instead of
+	// Prefix and Suffix. They are not cut.
+	Tokens []int32
 }
 
 // Options control one completion.
@@ -65,7 +69,10 @@ type Options struct {
 	TopP        float64  // sample among the smallest set of this probability; 0 or 1: all
 	Seed        uint64   // of the sampler
 	Stop        []string // texts that end the completion and are not part of it
-	NoLookup    bool     // decode token by token, without drafts
+	// Until, if not nil, is asked about the text so far after each token, and
+	// ends the completion when it returns true.
+	Until    func(text string) bool
+	NoLookup bool // decode token by token, without drafts
 }
 
 // Validate reports every option that cannot work.
@@ -93,7 +100,7 @@ func (o *Options) Validate() error {
 
 // Finish reasons, as OpenAI clients know them.
 const (
-	FinishStop   = "stop"   // a stop sequence, or an end-of-generation token
+	FinishStop   = "stop"   // a stop sequence, Until, or an end-of-generation token
 	FinishLength = "length" // the token limit, or the end of the context
 )
 
@@ -134,6 +141,12 @@ func (e *Engine) Complete(ctx context.Context, p Prompt, a *adapter.Adapter, opt
 func (e *Engine) promptTokens(p Prompt, maxTokens int, c *Completion) ([]int32, error) {
 	t := e.Tokenizer
 	room := e.Model.MaxContext() - maxTokens
+	if len(p.Tokens) > 0 {
+		if len(p.Tokens) > room {
+			return nil, fmt.Errorf("a prompt of %d tokens and %d to generate do not fit a context of %d", len(p.Tokens), maxTokens, e.Model.MaxContext())
+		}
+		return slices.Clone(p.Tokens), nil
+	}
 	if room < 8 { // the fewest in which a prompt says anything
 		return nil, fmt.Errorf("%d tokens to generate leave no room for a prompt in a context of %d", maxTokens, e.Model.MaxContext())
 	}

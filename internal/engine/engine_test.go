@@ -369,3 +369,23 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("got %v after %d pieces, want %v after 1", err, pieces, closed)
 	}
 }
+
+// TestUntil has the caller end a completion by its text, and lay out a prompt
+// by its tokens.
+func TestUntil(t *testing.T) {
+	e := load(t, "tiny-llama")
+	whole := complete(t, e, Prompt{Prefix: code}, nil, Options{MaxTokens: 12})
+	ids := e.Tokenizer.Encode(code)
+	c := complete(t, e, Prompt{Tokens: ids}, nil, Options{MaxTokens: 12,
+		Until: func(text string) bool { return len(text) >= 4 }})
+	if n := len(c.Tokens); n >= 12 || !slices.Equal(c.Tokens, whole.Tokens[:n]) || c.FinishReason != FinishStop {
+		t.Errorf("got %d tokens %v, ended by %q; want fewer than 12, the first of %v", n, c.Tokens, c.FinishReason, whole.Tokens)
+	}
+	if len(c.Text) < 4 || !strings.HasPrefix(whole.Text, c.Text) {
+		t.Errorf("text %q, want the beginning of %q", c.Text, whole.Text)
+	}
+	long := make([]int32, e.Model.MaxContext())
+	if _, err := e.Complete(context.Background(), Prompt{Tokens: long}, nil, Options{MaxTokens: 1}, nil); err == nil {
+		t.Error("a prompt of tokens as long as the context was accepted, or cut")
+	}
+}

@@ -189,6 +189,9 @@ func (s *sequence) take(logits []float32) int32 {
 	case stopped:
 		s.c.FinishReason = FinishStop
 		s.succeed()
+	case s.req.Options.Until != nil && s.req.Options.Until(s.out.text()+s.out.held):
+		s.c.FinishReason = FinishStop
+		s.finish()
 	case len(s.c.Tokens) == s.req.Options.MaxTokens:
 		s.finish()
 	}
