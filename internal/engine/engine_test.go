@@ -250,7 +250,7 @@ func TestPromptTokens(t *testing.T) {
 			tok := letters(t, tt.spec)
 			e := random(t, tok)
 			c := &Completion{}
-			ids, err := e.promptTokens(Prompt{tt.prefix, tt.suffix}, e.Model.MaxContext()-tt.room, c)
+			ids, err := e.promptTokens(Prompt{Prefix: tt.prefix, Suffix: tt.suffix}, e.Model.MaxContext()-tt.room, c)
 			if err != nil {
 				t.Fatal(err)
 			}
