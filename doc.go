@@ -101,6 +101,9 @@
 // memory knows how much memory may still be used, and refuses what needs more
 // before it is allocated.
 //
+// stats says how sure results are: intervals that draw repositories rather than
+// tasks, tests of pairs, effect sizes.
+//
 // store keeps the files that the program writes for itself: whole or not at
 // all, locked, below one folder.
 //

@@ -27,7 +27,7 @@ const modulePath = "github.com/code2lora/code2lora"
 // hypernetwork is trained with.
 var layers = [][]string{
 	{"internal/embedding", "internal/gitrepo", "internal/half", "internal/hub", "internal/kernel",
-		"internal/memory", "internal/store", "internal/testutil", "internal/tokenizer", "runs"},
+		"internal/memory", "internal/stats", "internal/store", "internal/testutil", "internal/tokenizer", "runs"},
 	{"internal/gguf", "internal/safetensors"},
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
 	{"internal/dataset", "internal/model"},
@@ -43,6 +43,7 @@ var closed = map[string][]string{
 	"internal/embedding":   {},
 	"internal/kernel":      {},
 	"internal/memory":      {},
+	"internal/stats":       {},
 	"internal/testutil":    {},
 	"internal/gguf":        {"internal/half", "internal/store"},
 	"internal/safetensors": {"internal/half", "internal/store"},
@@ -64,7 +65,7 @@ var dependencies = map[string][]string{
 	"golang.org/x/sys":                  {"internal/adapter", "internal/gguf", "internal/kernel"},
 	"golang.org/x/term":                 {"cmd/code2lora"},
 	"golang.org/x/text":                 {"internal/gitrepo", "internal/tokenizer"},
-	"gonum.org/v1/gonum":                {"internal/encoder", "internal/hypernet"},
+	"gonum.org/v1/gonum":                {"internal/encoder", "internal/hypernet", "internal/stats"},
 	"gonum.org/v1/plot":                 {"internal/bench", "internal/curves"},
 }
 
