@@ -77,6 +77,9 @@
 // adapters of unseen repositories with the average one, and resumes to the same
 // bits.
 //
+// audit tells whether a generator of adapters uses the repository that it is
+// given, or only looks as if.
+//
 // curves draws the metrics of a run.
 //
 // bench measures how fast all of this is on a machine, and how far from what

@@ -33,7 +33,7 @@ var layers = [][]string{
 	{"internal/dataset", "internal/model"},
 	{"internal/compute", "internal/repopeft"},
 	{"internal/encoder", "internal/engine", "internal/hypernet", "internal/sample", "internal/score"},
-	{"internal/adapt", "internal/train"},
+	{"internal/adapt", "internal/audit", "internal/train"},
 	{"internal/bench", "internal/curves"},
 	{"cmd/code2lora", "reference/logits"},
 }
@@ -65,7 +65,7 @@ var dependencies = map[string][]string{
 	"golang.org/x/sys":                  {"internal/adapter", "internal/gguf", "internal/kernel"},
 	"golang.org/x/term":                 {"cmd/code2lora"},
 	"golang.org/x/text":                 {"internal/gitrepo", "internal/tokenizer"},
-	"gonum.org/v1/gonum":                {"internal/encoder", "internal/hypernet", "internal/stats"},
+	"gonum.org/v1/gonum":                {"internal/audit", "internal/encoder", "internal/hypernet", "internal/stats"},
 	"gonum.org/v1/plot":                 {"internal/bench", "internal/curves"},
 }
 

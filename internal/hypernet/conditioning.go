@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 )
@@ -38,7 +39,7 @@ func Conditioning(average *adapter.Adapter, adapters []*adapter.Adapter) (*Sprea
 	if len(adapters) < 2 {
 		return nil, fmt.Errorf("%d adapters: want at least 2 to compare", len(adapters))
 	}
-	gram, err := deltaGram(append([]*adapter.Adapter{average}, adapters...))
+	gram, err := Gram(append([]*adapter.Adapter{average}, adapters...))
 	if err != nil {
 		return nil, err
 	}
@@ -77,17 +78,18 @@ func rangeOf(x []float64) Range {
 	return r
 }
 
-// deltaGram returns the inner products of all B·A with each other. With the
-// factors of N adapters stacked, S = [A_1; …; A_N] (N·r,in) and T = [B_1 … B_N]
+// Gram returns the inner products of the updates B·A of N adapters of one shape
+// with each other (N,N), without their scale: over all modules, or only those
+// given. With the factors of N adapters stacked, S = [A_1; …; A_N] (N·r,in) and T = [B_1 … B_N]
 // (out,N·r), the block (i,j) of S Sᵀ ⊙ Tᵀ T sums to ⟨B_i A_i, B_j A_j⟩.
-func deltaGram(as []*adapter.Adapter) ([][]float64, error) {
+func Gram(as []*adapter.Adapter, modules ...adapter.Module) ([][]float64, error) {
 	first, n := as[0], len(as)
 	gram := make([][]float64, n)
 	layers := 1 // if all layers are the same, one stands for all
 	for i, a := range as {
 		gram[i] = make([]float64, n)
 		if a.Dims != first.Dims || a.Rank != first.Rank || a.Alpha != first.Alpha {
-			return nil, fmt.Errorf("adapter %d differs from the average in base, rank or alpha", i-1)
+			return nil, fmt.Errorf("adapter %d of %d differs from the first in base, rank or alpha", i+1, n)
 		}
 		if !a.Shared() {
 			layers = len(first.Layers)
@@ -95,6 +97,9 @@ func deltaGram(as []*adapter.Adapter) ([][]float64, error) {
 	}
 	for l := range layers {
 		for m := range adapter.NumModules {
+			if len(modules) > 0 && !slices.Contains(modules, m) {
+				continue
+			}
 			if err := addGram(gram, as, l, m); err != nil {
 				return nil, err
 			}
@@ -113,7 +118,7 @@ func addGram(gram [][]float64, as []*adapter.Adapter, l int, m adapter.Module) e
 	for i, a := range as {
 		p := a.Layers[l][m]
 		if p == nil {
-			return fmt.Errorf("adapter %d does not adapt layer %d %s, and the average does", i-1, l, m)
+			return fmt.Errorf("adapter %d of %d does not adapt layer %d %s, and the first does", i+1, n, l, m)
 		}
 		copy(s[i*r*shape.In:], p.A)
 		for o := range shape.Out {

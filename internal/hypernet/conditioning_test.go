@@ -71,8 +71,8 @@ func TestConditioningRefuses(t *testing.T) {
 	}{
 		{a, []*adapter.Adapter{a}, "at least 2"},
 		{zero, []*adapter.Adapter{a, a}, "no effect"},
-		{a, []*adapter.Adapter{a, wide}, "adapter 1 differs"},
-		{a, []*adapter.Adapter{a, other}, "adapter 1 does not adapt layer 0 q_proj"},
+		{a, []*adapter.Adapter{a, wide}, "adapter 3 of 3 differs"},
+		{a, []*adapter.Adapter{a, other}, "adapter 3 of 3 does not adapt layer 0 q_proj"},
 	} {
 		if _, err := Conditioning(tt.average, tt.adapters); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got error %v, want one that contains %q", err, tt.want)

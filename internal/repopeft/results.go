@@ -11,6 +11,9 @@ type Prediction struct {
 	// Text is what greedy decoding gave, up to where it stops by itself: see
 	// the rules of each Kind in package method. The target had no part in it.
 	Text string `json:"text"`
+	// Partial tells that Text is only the beginning of an answer, from which it
+	// is certain to be wrong.
+	Partial bool `json:"partial,omitempty"`
 	// NLL is the negative log-likelihood of the target, in nats, over its Tokens.
 	NLL           float64 `json:"nll"`
 	Tokens        int     `json:"tokens"`         // of the target
