@@ -61,8 +61,9 @@
 //
 // # From history to a hypernetwork
 //
-// syntax reads Python by its grammar and finds assertions. It is the only
-// package that uses cgo.
+// syntax reads Python, Go, JavaScript, TypeScript and Java by their grammars,
+// and finds definitions, assertions, calls and lines. It is the only package
+// that uses cgo.
 //
 // dataset cuts the assertions of test files into tasks, and decides which
 // repositories belong to training, validation and test.

@@ -1,10 +1,13 @@
-// Package syntax reads Python source by its grammar.
+// Package syntax reads source by its grammar: Python, Go, JavaScript,
+// TypeScript and Java.
 //
-// [Parse] turns a file into a [File]: the functions and classes with their
-// extents ([Definition]), the statements of the module and of class bodies
-// ([Statement]), and the assertions with the expression that a completion
-// model could be asked for ([Site]). All of it is plain Go data in file order;
-// nothing of the parser's own tree is kept.
+// [ParseLanguage] turns a file into an [Outline]: the functions and types with
+// their extents ([Definition]), the assertions with the expression that a
+// completion model could be asked for ([Site]), the calls ([CallSite]), the
+// lines ([LineSite]) and what is imported ([ImportRef]). [Parse] is an older
+// form of it, for Python only. All of it is plain Go data in file order;
+// nothing of the parser's own tree is kept. Go is read by go/parser, the other
+// languages by tree-sitter.
 //
 // Offsets are in bytes from the beginning of the file, so that
 // source[Start:End] is the text of a thing. Lines are 1-based and end at "\n"
@@ -17,19 +20,14 @@
 package syntax
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"time"
-
-	sitter "github.com/smacker/go-tree-sitter"
-	"github.com/smacker/go-tree-sitter/python"
 )
 
 // ErrTooLarge is returned for a file of more than [MaxBytes].
 var ErrTooLarge = errors.New("source file is too large to parse")
 
-// MaxBytes is the longest source that [Parse] reads. Longer files are
+// MaxBytes is the longest source that is read. Longer files are
 // generated, and the parser needs some fifty times their size.
 const MaxBytes = 8 << 20
 
@@ -55,14 +53,41 @@ type File struct {
 // None is the index that stands for no definition: the module itself.
 const None = -1
 
+// Span is an extent in the source. An empty one stands for nothing.
+type Span struct{ Start, End int }
+
 // Definition is a function or a class.
 type Definition struct {
-	Name  string
-	Class bool // a class rather than a function
+	Name string
+	// Class tells a class from a function. Other named types count as classes:
+	// interfaces, enumerations, records, type aliases and all types of Go.
+	Class bool
+	// Test tells that this function is a test by the conventions of its
+	// language:
+	//
+	//	Python       test_* of the module, and the test methods of test classes
+	//	Go           func TestX(t *testing.T), methods TestX() of testify suites
+	//	JavaScript   what it() or test() is given, named by the title
+	//	Java         methods with an annotation such as @Test or @ParameterizedTest,
+	//	             and void testX() where the class extends TestCase
+	Test bool
+	// Exported tells that the definition is meant for others: capitalised in Go,
+	// without underscore in Python, public in Java (or a member of an interface),
+	// with "export" in JavaScript.
+	Exported bool
+	// Receiver is the name of the type that a method of Go belongs to.
+	Receiver string
 	// Start and End are the extent of the definition from "def", "async" or
-	// "class" on, without its decorators.
+	// "class" on, without its decorators; that of a JavaScript function in a
+	// variable begins with the declaration of the variable.
 	Start, End int
-	// Line and EndLine are the first and the last line of that extent.
+	// Signature is from Start to the body: with its colon in Python, without the
+	// brace elsewhere. Body is the body, with its braces where it has them.
+	Signature, Body Span
+	// Doc is the docstring, else the comment right above the definition (above
+	// its decorators, where it has them). For Outlines only.
+	Doc Span
+	// Line and EndLine are the first and the last line of the definition.
 	Line, EndLine int
 	// DecoratorLine is the line of the first decorator, or Line without one.
 	DecoratorLine int
@@ -106,8 +131,9 @@ const (
 
 // Site is an assertion whose right-hand side can be asked for.
 type Site struct {
-	// Kind is the family: "assert", "self.assertEqual" (and so on),
-	// "pytest.raises", "pytest.approx" or "assert_*".
+	// Kind is the family. In Python: "assert", "self.assertEqual" (and so on),
+	// "pytest.raises", "pytest.approx" or "assert_*"; for other languages see
+	// [ParseLanguage].
 	Kind string
 	// Start and End are the extent of the target, valid without a flaw.
 	Start, End int
@@ -117,24 +143,4 @@ type Site struct {
 	// around the assertion, or [None].
 	Function, Class int
 	Flaw            Flaw
-}
-
-// Parse reads Python source. Source that isn't Python gives a file with
-// errors, not an error: only what can't be parsed at all does.
-func Parse(source []byte) (*File, error) {
-	if len(source) > MaxBytes {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(source), MaxBytes)
-	}
-	p := sitter.NewParser()
-	defer p.Close()
-	p.SetLanguage(python.GetLanguage())
-	p.SetOperationLimit(int(maxTime.Microseconds()))
-	tree, err := p.ParseCtx(context.Background(), nil, source)
-	if err != nil {
-		return nil, fmt.Errorf("parsing python: %w", err)
-	}
-	defer tree.Close()
-	w := walker{source: source, file: &File{}}
-	w.walk(tree.RootNode())
-	return w.file, nil
 }

@@ -1,16 +1,19 @@
 package syntax
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
-
-	sitter "github.com/smacker/go-tree-sitter"
+	"sort"
+	"strings"
+	"unicode/utf8"
 )
 
 // scope is what the walk knows at a node.
 type scope struct {
 	function, class int  // innermost definitions, or None
 	parent          int  // the innermost of the two
+	statement       int  // the innermost statement of a block, within parent; or -1
 	decoratorLine   int  // for a child of decorated_definition: its line; else 0
 	ofDefinition    bool // the node is a child of a definition: its name, its block
 	body            bool // the node's children are statements of parent's body
@@ -18,147 +21,159 @@ type scope struct {
 	broken          bool // inside of what the parser couldn't read
 }
 
-// walker collects a File from a syntax tree. It has a stack of its own, since
-// hostile source nests deeper than a goroutine should.
-type walker struct {
-	source []byte
-	file   *File
-	scopes []scope
-}
+// module is the scope of the root.
+var module = scope{function: None, class: None, parent: None, statement: -1}
 
-func (w *walker) walk(root *sitter.Node) {
-	cursor := sitter.NewTreeCursor(root)
-	defer cursor.Close()
-	w.scopes = []scope{{function: None, class: None, parent: None}}
-	for {
-		inner, enter := w.visit(cursor.CurrentNode(), w.scopes[len(w.scopes)-1])
-		if enter && cursor.GoToFirstChild() {
-			w.scopes = append(w.scopes, inner)
-			continue
-		}
-		for !cursor.GoToNextSibling() {
-			if !cursor.GoToParent() {
-				w.finish()
-				return
-			}
-			w.scopes = w.scopes[:len(w.scopes)-1]
-		}
-	}
-}
-
-// visit records what a node is. It returns the scope of the node's children,
-// and whether they can contain anything of interest.
-func (w *walker) visit(n *sitter.Node, s scope) (scope, bool) {
-	s.direct, s.body = s.body, false
-	decoratorLine, ofDefinition := s.decoratorLine, s.ofDefinition
-	s.decoratorLine, s.ofDefinition = 0, false
-	if n.IsError() || n.IsMissing() {
-		w.file.Errors++
-		s.broken = true
-		return s, true
-	}
-	if !n.IsNamed() {
-		return s, false
-	}
-	kind := n.Type()
-	if s.direct && (s.parent == None || w.file.Definitions[s.parent].Class) {
-		w.statement(n, kind, s.parent)
-	}
-	switch kind {
-	case "module":
-		s.body = true
-	case "block":
-		s.body = ofDefinition // and not of an "if"
-	case "decorated_definition":
-		s.decoratorLine = line(n)
-		s.body = s.direct // the definition within is as direct as this
-	case "function_definition", "class_definition":
-		return w.definition(n, kind, s, decoratorLine), true
-	case "assert_statement":
-		w.assertStatement(n, s)
-	case "call":
-		w.call(n, s)
-	case "identifier", "string", "comment", "integer", "float", "import_statement",
-		"import_from_statement", "future_import_statement":
-		return s, false
-	}
-	return s, true
-}
-
-// definition records a function or class, and returns the scope inside it.
-func (w *walker) definition(n *sitter.Node, kind string, s scope, decoratorLine int) scope {
-	d := Definition{
-		Class: kind == "class_definition",
-		Start: int(n.StartByte()), End: int(n.EndByte()),
-		Line: line(n), EndLine: endLine(n),
-		DecoratorLine: line(n),
-		Parent:        s.parent,
-		Direct:        s.direct,
-	}
-	if decoratorLine > 0 {
-		d.DecoratorLine = decoratorLine
-	}
-	if name := n.ChildByFieldName("name"); name != nil {
-		d.Name = name.Content(w.source)
-	}
-	inner := scope{function: s.function, class: s.class, broken: s.broken, ofDefinition: true}
-	inner.parent = len(w.file.Definitions)
-	if d.Class {
+// within returns the scope inside of a definition that is being added.
+func (w *walker) within(s scope, class bool) scope {
+	inner := scope{function: s.function, class: s.class, statement: -1, broken: s.broken, ofDefinition: true}
+	inner.parent = len(w.out.Definitions)
+	if class {
 		inner.class = inner.parent
 	} else {
 		inner.function = inner.parent
 	}
-	w.file.Definitions = append(w.file.Definitions, d)
 	return inner
 }
 
-func (w *walker) statement(n *sitter.Node, kind string, parent int) {
-	s := Statement{
-		Kind:  Other,
-		Start: int(n.StartByte()), End: int(n.EndByte()),
-		Line: line(n), EndLine: endLine(n),
-		Parent: parent,
-	}
-	switch kind {
-	case "comment", "decorator":
+// walker collects an Outline from a syntax tree.
+type walker struct {
+	*tree
+	out *Outline
+}
+
+// addCall records a call of what stands at a name, whose arguments end at end.
+// It does so within functions only.
+func (w *walker) addCall(s scope, call, name, receiver, end int) {
+	if s.function == None || s.statement < 0 {
 		return
-	case "import_statement", "import_from_statement", "future_import_statement":
-		s.Kind = Import
-	case "function_definition", "class_definition":
-		if last := len(w.file.Statements) - 1; last >= 0 && s.End == w.file.Statements[last].End {
-			return // the definition of a decorated_definition, recorded already
+	}
+	c := CallSite{Name: w.text(name), Start: w.nodes[name].start, End: end, Function: s.function, Class: s.class}
+	c.From, c.Line = w.nodes[s.statement].start, w.line(s.statement)
+	if receiver >= 0 {
+		c.Receiver = shorten(w.bytes(receiver))
+	}
+	if s.broken || w.nodes[call].hasBroken {
+		c.Flaw = Broken
+	}
+	w.out.Calls = append(w.out.Calls, c)
+}
+
+// shorten returns at most the last MaxReceiver bytes of a text.
+func shorten(text []byte) string {
+	if cut := len(text) - MaxReceiver; cut > 0 {
+		for cut < len(text) && !utf8.RuneStart(text[cut]) {
+			cut++
 		}
-		s.Kind = Defines
-	case "decorated_definition":
-		s.Kind = Defines
-	case "expression_statement":
-		s.Kind = Expression
-		if first := n.NamedChild(0); first != nil && n.NamedChildCount() == 1 {
-			switch first.Type() {
-			case "assignment", "augmented_assignment":
-				s.Kind = Assignment
-			case "string", "concatenated_string":
-				s.Kind = String
+		text = text[cut:]
+	}
+	return string(text)
+}
+
+// blanks may stand before and behind what is on a line.
+const blanks = " \t\f\v\r"
+
+// addLine records the line that a statement begins on, if the statement ends
+// there, or its head does, which ends at head (its end for a simple one).
+func (w *walker) addLine(s scope, i, head int) {
+	n := &w.nodes[i]
+	if s.function == None || s.parent != s.function || s.broken || w.brokenBefore(i, head) {
+		return
+	}
+	line := w.line(i)
+	from, to := lineExtent(w.source, w.lines, line)
+	if head > to || len(bytes.Trim(w.source[from:n.start], blanks)) > 0 {
+		return
+	}
+	end := head
+	if n.end <= to {
+		if end = n.end; n.hasBroken {
+			return
+		}
+		for c := w.next(i); c >= 0 && w.nodes[c].start < to; c = w.next(c) { // other statements on the line
+			switch c := &w.nodes[c]; {
+			case strings.HasSuffix(c.kind, "comment"):
+			case c.end > to || c.hasBroken || !c.named && c.kind != ";":
+				return
+			default:
+				end = c.end
 			}
 		}
 	}
-	w.file.Statements = append(w.file.Statements, s)
+	if to, ok := w.lineEnd(end, to); ok {
+		text := bytes.TrimRight(w.source[n.start:to], blanks)
+		w.out.Lines = append(w.out.Lines, LineSite{Start: n.start, End: n.start + len(text), Line: line, Function: s.function, Class: s.class})
+	}
 }
 
-// finish puts the sites in order.
-func (w *walker) finish() {
-	slices.SortStableFunc(w.file.Sites, func(a, b Site) int {
+// brokenBefore tells whether a child of a node that begins before an offset is
+// broken.
+func (w *walker) brokenBefore(i, offset int) bool {
+	if !w.nodes[i].hasBroken {
+		return false
+	}
+	for c := w.first(i); c >= 0 && w.nodes[c].start < offset; c = w.next(c) {
+		if w.nodes[c].hasBroken {
+			return true
+		}
+	}
+	return w.nodes[i].broken
+}
+
+// lineEnd returns where the rest of a line ends, which goes from an offset to
+// another: at a comment, or at its end. It isn't ok when there is something
+// else before.
+func (w *walker) lineEnd(from, to int) (end int, ok bool) {
+	i := sort.Search(len(w.comments), func(i int) bool { return w.comments[i].Start >= from })
+	if i < len(w.comments) && w.comments[i].Start < to {
+		to = w.comments[i].Start
+	}
+	rest := bytes.Trim(w.source[from:to], blanks)
+	return to, len(rest) == 0 || string(rest) == ";"
+}
+
+// lineExtent returns the extent of a line without its end.
+func lineExtent(source []byte, lines []int, line int) (from, to int) {
+	from, to = lines[line-1], len(source)
+	if line < len(lines) {
+		to = lines[line] - 1
+	}
+	return from, to
+}
+
+// docAbove returns the extent of the comments that end on the line above an
+// offset, and begin on a line of their own.
+func (w *walker) docAbove(offset int) Span {
+	var doc Span
+	i := sort.Search(len(w.comments), func(i int) bool { return w.comments[i].End > offset })
+	for i--; i >= 0; i-- {
+		c := w.comments[i]
+		if c.End > offset {
+			break // a comment that contains another
+		}
+		between := w.source[c.End:offset]
+		if len(between) > 1<<10 || bytes.Count(between, []byte{'\n'}) != 1 || len(bytes.Trim(between, blanks+"\n")) > 0 {
+			break
+		}
+		from, _ := lineExtent(w.source, w.lines, lineOf(w.lines, c.Start))
+		if len(bytes.Trim(w.source[from:c.Start], blanks+"\ufeff")) > 0 {
+			break
+		}
+		if doc.End == 0 {
+			doc.End = c.End
+		}
+		doc.Start, offset = c.Start, c.Start
+	}
+	return doc
+}
+
+// sort puts all that was found in order.
+func (o *Outline) sort() {
+	slices.SortStableFunc(o.Sites, func(a, b Site) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.From, b.From))
 	})
-}
-
-func line(n *sitter.Node) int { return int(n.StartPoint().Row) + 1 }
-
-// endLine returns the line of the node's last byte.
-func endLine(n *sitter.Node) int {
-	end := n.EndPoint()
-	if end.Column == 0 && n.EndByte() > n.StartByte() {
-		return int(end.Row) // the node ends with a newline
-	}
-	return int(end.Row) + 1
+	slices.SortStableFunc(o.Calls, func(a, b CallSite) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End))
+	})
+	slices.SortStableFunc(o.Lines, func(a, b LineSite) int { return cmp.Compare(a.Start, b.Start) })
 }

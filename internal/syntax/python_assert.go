@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"slices"
 	"strings"
-
-	sitter "github.com/smacker/go-tree-sitter"
 )
 
 // unittestArgs gives, for each assertion method of unittest.TestCase, the
@@ -32,112 +30,104 @@ var unittestArgs = map[string][2]int{
 // assertStatement records a bare assert. Its target is the right-hand side of
 // the comparison, of the first one in a chain. Parentheses around the whole
 // comparison are looked through, those around the right-hand side belong to it.
-func (w *walker) assertStatement(n *sitter.Node, s scope) {
-	site := w.site("assert", n, s)
-	test := n.NamedChild(0)
-	for test != nil && test.Type() == "parenthesized_expression" {
-		test = withoutComments(test, 0)
+func (w *pythonWalker) assertStatement(i int, s scope) {
+	site := w.site("assert", i, s)
+	test := w.withoutComments(i, 0)
+	for test >= 0 && w.kind(test) == "parenthesized_expression" {
+		test = w.withoutComments(test, 0)
 	}
 	switch {
 	case site.Flaw != "":
-	case test == nil || test.Type() != "comparison_operator":
+	case w.kind(test) != "comparison_operator":
 		site.Flaw = NoComparison
 	default:
-		if right := withoutComments(test, 1); right != nil {
-			site.Start, site.End = int(right.StartByte()), int(right.EndByte())
+		if right := w.withoutComments(test, 1); right >= 0 {
+			site.Start, site.End = w.nodes[right].start, w.nodes[right].end
 		} else {
 			site.Flaw = Broken
 		}
 	}
-	w.file.Sites = append(w.file.Sites, site)
+	w.out.Sites = append(w.out.Sites, site)
 }
 
-// withoutComments returns the i-th named child that isn't a comment.
-func withoutComments(n *sitter.Node, i int) *sitter.Node {
-	for j := range int(n.NamedChildCount()) {
-		child := n.NamedChild(j)
-		if child.Type() == "comment" {
+// withoutComments returns the k-th named child that isn't a comment, or -1.
+func (w *walker) withoutComments(i, k int) int {
+	for c := w.first(i); c >= 0; c = w.next(c) {
+		if n := &w.nodes[c]; !n.named || n.kind == "comment" {
 			continue
 		}
-		if i == 0 {
-			return child
+		if k == 0 {
+			return c
 		}
-		i--
+		k--
 	}
-	return nil
+	return -1
 }
 
-// call records a call if it is an assertion:
+// call records a call, and that it is an assertion if it is one:
 //
 //	self.assertEqual(a, b)      b; the other methods as in unittestArgs
 //	pytest.raises(E, match=m)   all arguments, likewise pytest.approx
 //	assert_equal(a, b)          the last positional argument, likewise x.assert_*
 //
 // Calls of methods of something called mock are no assertions about the code.
-func (w *walker) call(n *sitter.Node, s scope) {
-	callee := n.ChildByFieldName("function")
-	if callee == nil {
-		return
-	}
-	var receiver []byte // not a string: in a long chain of calls that would copy each one's receiver
-	name := ""
-	switch callee.Type() {
+func (w *pythonWalker) call(i int, s scope) {
+	callee, object := w.field(i, "function"), -1
+	var receiver []byte
+	switch w.kind(callee) {
 	case "identifier":
-		name = callee.Content(w.source)
 	case "attribute":
-		object, attribute := callee.ChildByFieldName("object"), callee.ChildByFieldName("attribute")
-		if object == nil || attribute == nil {
+		object, callee = w.field(callee, "object"), w.field(callee, "attribute")
+		if object < 0 || callee < 0 {
 			return
 		}
-		receiver, name = w.source[object.StartByte():object.EndByte()], attribute.Content(w.source)
+		receiver = w.bytes(object)
 	default:
 		return
 	}
+	w.addCall(s, i, callee, object, w.nodes[i].end)
+	name := w.text(callee)
 	_, method := unittestArgs[name]
 	switch {
 	case string(receiver) == "self" && method:
-		w.callSite("self."+name, n, s)
+		w.callSite("self."+name, i, s)
 	case string(receiver) == "pytest" && (name == "raises" || name == "approx"):
-		w.callSite("pytest."+name, n, s)
+		w.callSite("pytest."+name, i, s)
 	case strings.HasPrefix(name, "assert_") && name != "assert_":
 		if !bytes.HasSuffix(receiver, []byte(".mock")) {
-			w.callSite("assert_*", n, s)
+			w.callSite("assert_*", i, s)
 		}
 	}
 }
 
-func (w *walker) callSite(kind string, n *sitter.Node, s scope) {
-	site := w.site(kind, n, s)
+func (w *pythonWalker) callSite(kind string, i int, s scope) {
+	site := w.site(kind, i, s)
 	if site.Flaw == "" {
-		positional, keywords := arguments(n.ChildByFieldName("arguments"))
-		first, last := target(kind, positional, keywords)
-		if first == nil || last == nil {
-			site.Flaw = NoArgument
-		} else {
-			site.Start, site.End = int(first.StartByte()), int(last.EndByte())
-		}
+		positional, keywords := w.arguments(w.field(i, "arguments"))
+		first, last := w.target(kind, positional, keywords)
+		w.aim(&site, first, last)
 	}
-	w.file.Sites = append(w.file.Sites, site)
+	w.out.Sites = append(w.out.Sites, site)
 }
 
-// target returns the first and the last argument of a call's target, or nils.
-func target(kind string, positional, keywords []*sitter.Node) (first, last *sitter.Node) {
+// target returns the first and the last argument of a call's target, or -1.
+func (w *pythonWalker) target(kind string, positional, keywords []int) (first, last int) {
 	n := len(positional)
 	if n == 0 {
-		return nil, nil
+		return -1, -1
 	}
 	method, isMethod := strings.CutPrefix(kind, "self.")
 	switch {
 	case isMethod:
 		args := unittestArgs[method]
-		if args[1] >= n || slices.ContainsFunc(positional[:args[1]+1], isSplat) {
-			return nil, nil // which argument it is can't be told
+		if args[1] >= n || slices.ContainsFunc(positional[:args[1]+1], w.isSplat) {
+			return -1, -1 // which argument it is can't be told
 		}
 		return positional[args[0]], positional[args[1]]
 	case kind == "assert_*":
 		return positional[n-1], positional[n-1]
 	case len(keywords) > 0: // pytest.raises, pytest.approx
-		if end := keywords[len(keywords)-1]; end.EndByte() > positional[n-1].EndByte() {
+		if end := keywords[len(keywords)-1]; w.nodes[end].end > w.nodes[positional[n-1]].end {
 			return positional[0], end
 		}
 	}
@@ -147,16 +137,15 @@ func target(kind string, positional, keywords []*sitter.Node) (first, last *sitt
 	return positional[0], positional[0]
 }
 
-func isSplat(n *sitter.Node) bool { return n.Type() == "list_splat" }
+func (w *pythonWalker) isSplat(i int) bool { return w.kind(i) == "list_splat" }
 
 // arguments divides the arguments of a call.
-func arguments(list *sitter.Node) (positional, keywords []*sitter.Node) {
-	if list == nil || list.Type() != "argument_list" {
+func (w *pythonWalker) arguments(list int) (positional, keywords []int) {
+	if w.kind(list) != "argument_list" {
 		return nil, nil // f(x for x in y): the list is the argument
 	}
-	for i := range int(list.NamedChildCount()) {
-		switch arg := list.NamedChild(i); arg.Type() {
-		case "comment":
+	for _, arg := range w.named(list) {
+		switch w.kind(arg) {
 		case "keyword_argument", "dictionary_splat":
 			keywords = append(keywords, arg)
 		default:
@@ -166,11 +155,23 @@ func arguments(list *sitter.Node) (positional, keywords []*sitter.Node) {
 	return positional, keywords
 }
 
-func (w *walker) site(kind string, n *sitter.Node, s scope) Site {
-	site := Site{Kind: kind, From: int(n.StartByte()), Line: line(n), Function: s.function, Class: s.class}
+// site returns a site without a target, for an assertion at a node.
+func (w *walker) site(kind string, i int, s scope) Site {
+	n := &w.nodes[i]
+	site := Site{Kind: kind, From: n.start, Line: w.line(i), Function: s.function, Class: s.class}
 	site.Start, site.End = site.From, site.From
-	if s.broken || n.HasError() {
+	if s.broken || n.hasBroken {
 		site.Flaw = Broken
 	}
 	return site
+}
+
+// aim sets the target of a site: from one node to another. Negative ones say
+// that there is none.
+func (w *walker) aim(site *Site, first, last int) {
+	if first < 0 || last < 0 {
+		site.Flaw = NoArgument
+		return
+	}
+	site.Start, site.End = w.nodes[first].start, w.nodes[last].end
 }
