@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-
-	"github.com/code2lora/code2lora/internal/gitrepo"
 )
 
 // ErrLanguage is returned for a language that this package doesn't read.
@@ -14,7 +12,7 @@ var ErrLanguage = errors.New("language is not one of go, java, javascript, pytho
 
 // Outline is what a source file contains, in file order.
 type Outline struct {
-	// Language is the name of the language as [gitrepo.Language] has it.
+	// Language is the name of the language as gitrepo.Language has it.
 	Language string
 	// Package is what a file of Go or Java says that it belongs to.
 	Package     string
@@ -85,22 +83,29 @@ type ImportRef struct {
 	Function         int // the function that the import is in, or [None]
 }
 
+// extensions gives the languages of files, as gitrepo.Language does.
+var extensions = map[string]string{
+	".py": "python", ".go": "go", ".java": "java",
+	".js": "javascript", ".mjs": "javascript", ".cjs": "javascript", ".jsx": "javascript",
+	".ts": "typescript", ".tsx": "typescript",
+}
+
 // ParseFile reads source in the language that the extension of its path says.
 // A path that ends in ".tsx" is read as TypeScript with elements of JSX.
 func ParseFile(name string, source []byte) (*Outline, error) {
-	language := gitrepo.Language(name)
-	g := language
-	if strings.EqualFold(path.Ext(name), ".tsx") {
-		g = tsx
+	extension := strings.ToLower(path.Ext(name))
+	grammar := extensions[extension]
+	if extension == ".tsx" {
+		grammar = tsx
 	}
-	o, err := parse(language, g, source)
+	o, err := parse(extensions[extension], grammar, source)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return o, nil
 }
 
-// ParseLanguage reads source in a language, as [gitrepo.Language] names it.
+// ParseLanguage reads source in a language, as gitrepo.Language names it.
 // JavaScript may have elements of JSX, TypeScript may not (see [ParseFile]).
 // Source with errors gives an outline that counts them, not an error: only
 // what can't be parsed at all does.
