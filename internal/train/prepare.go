@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,7 +52,7 @@ func (p *Preparation) Prepare(ctx context.Context, split dataset.Split, list []L
 	var repos []*Repository
 	byName := map[string]*Repository{}
 	for i, l := range list {
-		repo, err := gitrepo.Open(ctx, p.locate(l.Name), gitrepo.Options{AllowNetwork: p.Network, Name: l.Name,
+		repo, err := gitrepo.Open(ctx, gitrepo.Locate(p.Mirrors, l.Name), gitrepo.Options{AllowNetwork: p.Network, Name: l.Name,
 			CacheDir: store.Clones()})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Name, err)
@@ -126,34 +125,6 @@ func (p *Preparation) encode(ctx context.Context, repo *gitrepo.Repo, l Listed) 
 		return nil, nil, err
 	}
 	return &Repository{Name: l.Name, Representation: rep}, dataset.FromSnapshot(l.Name, tests), nil
-}
-
-// locate returns the local clone of a repository, or its URL.
-func (p *Preparation) locate(name string) string {
-	if p.Mirrors != "" {
-		owner, short, _ := strings.Cut(name, "/")
-		for _, dir := range []string{owner + "+" + short, name, short} {
-			for _, suffix := range []string{"", ".git"} {
-				for _, inner := range []string{"repo", ""} {
-					path := filepath.Join(p.Mirrors, dir+suffix, inner)
-					if isRepository(path) {
-						return path
-					}
-				}
-			}
-		}
-	}
-	return "https://github.com/" + name
-}
-
-// isRepository reports whether a folder looks like a clone.
-func isRepository(path string) bool {
-	for _, marker := range []string{"HEAD", ".git"} {
-		if _, err := os.Stat(filepath.Join(path, marker)); err == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // moveSpaces makes targets begin with the blanks before them.
