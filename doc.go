@@ -71,6 +71,10 @@
 // repopeft has the data of the benchmark: tasks, the commits they belong to,
 // what methods answered, and how good that was.
 //
+// disclosure decides what a method of the benchmark may see of a repository: the
+// files at one commit but the one that is asked about and its copies, with or
+// without tests.
+//
 // sample fetches the repository that the demo adapts to, one of the test split,
 // and picks the assertions that it completes.
 //
@@ -101,6 +105,8 @@
 // catalog knows the base models by name, where each comes from and what its
 // digest is; hub is its client of a model hub, and shares the cache of the
 // Python tools.
+//
+// lru keeps what was used last, within a bound.
 //
 // memory knows how much memory may still be used, and refuses what needs more
 // before it is allocated.

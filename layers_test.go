@@ -26,14 +26,14 @@ const modulePath = "github.com/code2lora/code2lora"
 // since it is also the encoder's frozen network and gives the gradient that a
 // hypernetwork is trained with.
 var layers = [][]string{
-	{"internal/embedding", "internal/gitrepo", "internal/half", "internal/hub", "internal/kernel",
+	{"internal/embedding", "internal/gitrepo", "internal/half", "internal/hub", "internal/kernel", "internal/lru",
 		"internal/memory", "internal/stats", "internal/store", "internal/testutil", "internal/tokenizer", "runs"},
 	{"internal/gguf", "internal/safetensors"},
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
 	{"internal/dataset", "internal/model"},
 	{"internal/compute", "internal/repopeft"},
 	{"internal/encoder", "internal/engine", "internal/hypernet", "internal/sample", "internal/score"},
-	{"internal/adapt", "internal/audit", "internal/train"},
+	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/train"},
 	{"internal/bench", "internal/curves"},
 	{"cmd/code2lora", "reference/logits"},
 }
@@ -42,6 +42,7 @@ var layers = [][]string{
 var closed = map[string][]string{
 	"internal/embedding":   {},
 	"internal/kernel":      {},
+	"internal/lru":         {},
 	"internal/memory":      {},
 	"internal/stats":       {},
 	"internal/testutil":    {},
