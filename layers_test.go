@@ -58,6 +58,7 @@ var dependencies = map[string][]string{
 	"github.com/adrg/xdg":               {"internal/store"},
 	"github.com/bmatcuk/doublestar/v4":  {"internal/gitrepo"},
 	"github.com/gofrs/flock":            {"internal/gitrepo", "internal/hub", "internal/store"},
+	"github.com/parquet-go/parquet-go":  {"internal/repopeft"},
 	"github.com/rogpeppe/go-internal":   {"cmd/code2lora"},
 	"github.com/shirou/gopsutil/v4":     {"internal/memory"},
 	"github.com/smacker/go-tree-sitter": {"internal/syntax"},
