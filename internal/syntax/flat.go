@@ -8,7 +8,11 @@ import (
 	"strings"
 
 	sitter "github.com/smacker/go-tree-sitter"
+	"github.com/smacker/go-tree-sitter/java"
+	"github.com/smacker/go-tree-sitter/javascript"
 	"github.com/smacker/go-tree-sitter/python"
+	typescripttsx "github.com/smacker/go-tree-sitter/typescript/tsx"
+	"github.com/smacker/go-tree-sitter/typescript/typescript"
 )
 
 // tsx is the grammar of TypeScript with elements of JSX.
@@ -16,7 +20,11 @@ const tsx = "tsx"
 
 // grammars are those of tree-sitter.
 var grammars = map[string]func() *sitter.Language{
-	"python": python.GetLanguage,
+	"java":       java.GetLanguage,
+	"javascript": javascript.GetLanguage,
+	"python":     python.GetLanguage,
+	"typescript": typescript.GetLanguage,
+	tsx:          typescripttsx.GetLanguage,
 }
 
 // node is a node of a syntax tree. A node stands before its children, which
@@ -151,9 +159,9 @@ func (t *tree) walk(root scope, visit func(i int, s scope) (scope, bool)) {
 	}
 }
 
-// first returns the first child of a node, or -1.
+// first returns the first child of a node, or -1; -1 has none.
 func (t *tree) first(i int) int {
-	if t.nodes[i].limit > i+1 {
+	if i >= 0 && t.nodes[i].limit > i+1 {
 		return i + 1
 	}
 	return -1
@@ -206,16 +214,16 @@ func (t *tree) kind(i int) string {
 	return t.nodes[i].kind
 }
 
-// bytes is the text of a node.
-func (t *tree) bytes(i int) []byte { return t.source[t.nodes[i].start:t.nodes[i].end] }
-
-// text is a copy of the text of a node, or "" for none.
-func (t *tree) text(i int) string {
+// bytes is the text of a node; -1 has none.
+func (t *tree) bytes(i int) []byte {
 	if i < 0 {
-		return ""
+		return nil
 	}
-	return string(t.bytes(i))
+	return t.source[t.nodes[i].start:t.nodes[i].end]
 }
+
+// text is a copy of the text of a node; -1 has none.
+func (t *tree) text(i int) string { return string(t.bytes(i)) }
 
 func (t *tree) span(i int) Span { return Span{t.nodes[i].start, t.nodes[i].end} }
 

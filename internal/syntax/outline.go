@@ -115,7 +115,9 @@ func ParseLanguage(language string, source []byte) (*Outline, error) {
 
 // outliners make the outline of a tree; for Go see goOutline.
 var outliners = map[string]func(*tree) *Outline{
-	"python": pythonOutline,
+	"javascript": scriptOutline,
+	"python":     pythonOutline,
+	"typescript": scriptOutline,
 }
 
 // parse reads source by a grammar, which is named as its language but for tsx.

@@ -192,7 +192,7 @@ func (w *pythonWalker) line(i int, s scope) {
 		"pass_statement", "import_statement", "import_from_statement", "future_import_statement":
 	default:
 		if s.statement == i && !w.isString(i) && string(w.bytes(i)) != "..." {
-			w.addLine(s, i, n.end)
+			w.addStatement(s, i)
 		}
 	}
 }

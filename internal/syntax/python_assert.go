@@ -53,7 +53,7 @@ func (w *pythonWalker) assertStatement(i int, s scope) {
 // withoutComments returns the k-th named child that isn't a comment, or -1.
 func (w *walker) withoutComments(i, k int) int {
 	for c := w.first(i); c >= 0; c = w.next(c) {
-		if n := &w.nodes[c]; !n.named || n.kind == "comment" {
+		if n := &w.nodes[c]; !n.named || strings.HasSuffix(n.kind, "comment") {
 			continue
 		}
 		if k == 0 {

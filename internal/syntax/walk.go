@@ -73,8 +73,11 @@ func shorten(text []byte) string {
 // blanks may stand before and behind what is on a line.
 const blanks = " \t\f\v\r"
 
+// addStatement records the line of a statement that has no head and block.
+func (w *walker) addStatement(s scope, i int) { w.addLine(s, i, w.codeEnd(i)) }
+
 // addLine records the line that a statement begins on, if the statement ends
-// there, or its head does, which ends at head (its end for a simple one).
+// there, or its head does, which ends at head.
 func (w *walker) addLine(s scope, i, head int) {
 	n := &w.nodes[i]
 	if s.function == None || s.parent != s.function || s.broken || w.brokenBefore(i, head) {
@@ -86,17 +89,17 @@ func (w *walker) addLine(s scope, i, head int) {
 		return
 	}
 	end := head
-	if n.end <= to {
-		if end = n.end; n.hasBroken {
+	if codeEnd := w.codeEnd(i); codeEnd <= to {
+		if end = codeEnd; n.hasBroken {
 			return
 		}
-		for c := w.next(i); c >= 0 && w.nodes[c].start < to; c = w.next(c) { // other statements on the line
-			switch c := &w.nodes[c]; {
+		for next := w.next(i); next >= 0 && w.nodes[next].start < to; next = w.next(next) { // other statements on the line
+			switch c := &w.nodes[next]; {
 			case strings.HasSuffix(c.kind, "comment"):
-			case c.end > to || c.hasBroken || !c.named && c.kind != ";":
+			case w.codeEnd(next) > to || c.hasBroken || !c.named && c.kind != ";":
 				return
 			default:
-				end = c.end
+				end = w.codeEnd(next)
 			}
 		}
 	}
@@ -104,6 +107,18 @@ func (w *walker) addLine(s scope, i, head int) {
 		text := bytes.TrimRight(w.source[n.start:to], blanks)
 		w.out.Lines = append(w.out.Lines, LineSite{Start: n.start, End: n.start + len(text), Line: line, Function: s.function, Class: s.class})
 	}
+}
+
+// codeEnd returns where a node ends without comments behind it, which are in a
+// statement of JavaScript that has no semicolon.
+func (w *walker) codeEnd(i int) int {
+	end := w.nodes[i].end
+	for c := w.first(i); c >= 0; c = w.next(c) {
+		if !strings.HasSuffix(w.nodes[c].kind, "comment") {
+			end = w.nodes[c].end
+		}
+	}
+	return end
 }
 
 // brokenBefore tells whether a child of a node that begins before an offset is
