@@ -1,8 +1,23 @@
 package syntax
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // What the languages with braces have in common.
+
+// isBranch tells whether a node is a statement without braces around it, which
+// an if or a loop has for its body.
+func (w *walker) isBranch(i int) bool {
+	n := &w.nodes[i]
+	if !strings.HasSuffix(n.kind, "_statement") {
+		return false
+	}
+	parent := w.kind(n.parent)
+	return parent == "else_clause" || strings.HasSuffix(parent, "_statement") &&
+		(n.field == "body" || n.field == "consequence" || n.field == "alternative")
+}
 
 // compound records the line of a statement that has others within, as its
 // role body or consequence.

@@ -115,6 +115,7 @@ func ParseLanguage(language string, source []byte) (*Outline, error) {
 
 // outliners make the outline of a tree; for Go see goOutline.
 var outliners = map[string]func(*tree) *Outline{
+	"java":       javaOutline,
 	"javascript": scriptOutline,
 	"python":     pythonOutline,
 	"typescript": scriptOutline,

@@ -33,6 +33,11 @@ func (w *scriptWalker) visit(i int, s scope) (scope, bool) {
 			s.statement = i
 			w.line(i, s)
 		}
+	default:
+		if w.isBranch(i) {
+			s.statement = i
+			w.line(i, s)
+		}
 	}
 	if ofDefinition && n.field == "body" && n.kind != "statement_block" && n.kind != "class_body" {
 		s.statement = i // of x => y

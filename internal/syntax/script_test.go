@@ -107,7 +107,7 @@ tag` + "`t`" + `;
 top();
 `, "line", []string{
 			`4 f "x = 1;"`, `8 f "a(); b()"`, `9 f "if (x) return 1;"`, `15 f "for (const i of j) {"`, `16 f "continue;"`,
-			`19 f "while (x)"`, `21 f "switch (x) {"`, `22 f "case 1: z(); break;"`, `23 f "case 2:"`, `24 f "w();"`, `26 f "s = '// no';"`,
+			`19 f "while (x)"`, `20 f "y();"`, `21 f "switch (x) {"`, `22 f "case 1: z(); break;"`, `23 f "case 2:"`, `24 f "w();"`, `26 f "s = '// no';"`,
 			`30 f "h();"`, `33 f "return {};"`,
 		}},
 		{"imports", `import d, {a as b, type T} from "./m";
