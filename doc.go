@@ -82,6 +82,8 @@
 // adapters of unseen repositories with the average one, and resumes to the same
 // bits.
 //
+// execute runs the tests of a repository with an answer in place, in a sandbox.
+//
 // audit tells whether a generator of adapters uses the repository that it is
 // given, or only looks as if.
 //
