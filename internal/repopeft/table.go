@@ -19,7 +19,8 @@ type columnType string
 
 const (
 	textColumn    columnType = "string"
-	integerColumn columnType = "int32"
+	integerColumn columnType = "int32" // or longColumn
+	longColumn    columnType = "int64"
 	vectorColumn  columnType = "list of float16"
 )
 
@@ -117,32 +118,35 @@ func checkFooter(r io.ReaderAt, size int64) error {
 
 // bind finds the columns, and reports all that are missing or of a wrong type.
 func (t *table) bind(columns []columnSpec) error {
-	var errs []error
+	found := map[string][]*parquet.Column{}
+	var names, wrong []string
+	for _, c := range t.parquet.Root().Columns() {
+		found[c.Name()] = append(found[c.Name()], c)
+		names = append(names, c.Name())
+	}
 	for _, want := range columns {
 		t.types[want.name] = want.typ
 		t.leaves[want.name] = -1
-		c := t.parquet.Root().Column(want.name)
-		if c == nil {
+		switch c := found[want.name]; len(c) {
+		case 0:
 			if !want.optional {
-				errs = append(errs, fmt.Errorf("column %q is missing, want %s", want.name, want.typ))
+				wrong = append(wrong, fmt.Sprintf("column %q is missing, want %s", want.name, want.typ))
 			}
-			continue
+		case 1:
+			leaf, got := typeOf(c[0])
+			if got != want.typ && (got != longColumn || want.typ != integerColumn) {
+				wrong = append(wrong, fmt.Sprintf("column %q is %s, want %s", want.name, got, want.typ))
+				continue
+			}
+			t.leaves[want.name] = leaf
+		default:
+			wrong = append(wrong, fmt.Sprintf("column %q is there %d times", want.name, len(c)))
 		}
-		leaf, got := typeOf(c)
-		if got != want.typ {
-			errs = append(errs, fmt.Errorf("column %q is %s, want %s", want.name, got, want.typ))
-			continue
-		}
-		t.leaves[want.name] = leaf
 	}
-	if len(errs) == 0 {
+	if len(wrong) == 0 {
 		return nil
 	}
-	names := make([]string, 0, len(t.parquet.Root().Columns()))
-	for _, c := range t.parquet.Root().Columns() {
-		names = append(names, c.Name())
-	}
-	return fmt.Errorf("%w (its columns: %s)", errors.Join(errs...), strings.Join(names, ", "))
+	return fmt.Errorf("%s (the file has columns %s)", strings.Join(wrong, "; "), strings.Join(names, ", "))
 }
 
 // typeOf returns the index of a column's values, and its type: one of the
@@ -180,30 +184,26 @@ func maxRepetition(c, leaf *parquet.Column) (n int) {
 
 // scalarType returns the type of a leaf.
 func scalarType(c *parquet.Column) columnType {
-	if c.Repeated() {
-		return columnType("repeated " + c.Type().String())
+	typ := columnType(strings.ToLower(c.Type().String()))
+	var logical format.LogicalTypeValue
+	if t := c.Type().LogicalType(); t != nil {
+		logical = t.Value
 	}
-	switch kind := c.Type().Kind(); kind {
-	case parquet.ByteArray:
-		logical := c.Type().LogicalType()
-		if logical == nil {
-			return "binary"
-		}
-		if _, ok := logical.Value.(*format.StringType); ok {
-			return textColumn
-		}
-		return columnType("binary as " + strings.ToLower(c.Type().String()))
-	case parquet.Int32, parquet.Int64:
-		if c.Type().LogicalType() == nil {
-			return integerColumn
-		}
-		if _, ok := c.Type().LogicalType().Value.(*format.IntType); ok {
-			return integerColumn
-		}
-		return columnType(strings.ToLower(c.Type().String()))
-	default:
-		return columnType(strings.ToLower(c.Type().String()))
+	_, isString := logical.(*format.StringType)
+	_, isInt := logical.(*format.IntType)
+	switch kind := c.Type().Kind(); {
+	case c.Repeated():
+		return "repeated " + typ
+	case kind == parquet.ByteArray && isString:
+		return textColumn
+	case kind == parquet.ByteArray && logical == nil:
+		return "binary"
+	case kind == parquet.Int32 && (isInt || logical == nil):
+		return integerColumn
+	case kind == parquet.Int64 && (isInt || logical == nil):
+		return longColumn
 	}
+	return typ
 }
 
 // wrap adds the name of the file to an error.
