@@ -297,3 +297,42 @@ func FuzzParquet(f *testing.F) {
 		}
 	})
 }
+
+// TestDamagedBytes changes bytes of good files, here and there. Reading may
+// fail, but has to return.
+func TestDamagedBytes(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.parquet")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no files", err)
+	}
+	failed, all := 0, 0
+	for _, path := range paths {
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged := filepath.Join(t.TempDir(), "x.parquet")
+		for at := 0; at < len(good); at += 101 {
+			for _, change := range []byte{0x01, 0x80, 0xff} {
+				data := slices.Clone(good)
+				data[at] ^= change
+				if err := os.WriteFile(damaged, data, 0o666); err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(path, "qna") {
+					_, err = collect(ReleasedTasks(damaged, ReleasedOptions{}))
+				} else {
+					_, err = collect(ReleasedCommits(damaged))
+				}
+				all++
+				if err != nil {
+					failed++
+				}
+			}
+		}
+	}
+	t.Logf("%d of %d damaged files are refused", failed, all)
+	if failed < all/4 {
+		t.Errorf("%d of %d damaged files are refused, want more", failed, all)
+	}
+}

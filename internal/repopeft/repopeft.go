@@ -6,6 +6,19 @@
 // method gets to know of it is a [Query], which has no field for the answer.
 // A [Prediction] is what it answered, a [Score] is how good that was; both
 // refer to the task by its id, so that neither repeats the code.
+//
+// A benchmark is a folder, which [Writer] writes and [Open] reads:
+//
+//	tasks.parquet     a Task a row; its columns are named as in the authors' data
+//	commits.parquet   a Commit a row
+//	manifest.json     what was mined by which rules, counts, digests; written last
+//
+// [ReleasedTasks], [ReleasedCommits] and [ReleasedRepositories] read the data
+// that the authors have released. [Documents] makes training data of tasks.
+// What a method answers collects in a [Run].
+//
+// All of it is read piece by piece: no reader holds more than a page of a
+// column, or a repository of a JSON file.
 package repopeft
 
 import (
@@ -109,7 +122,7 @@ type Commit struct {
 	Index      int    // among the kept commits of the repository, from 0
 	Time       string // of the author, RFC 3339
 	// Diff is what changed in production code since the kept commit before,
-	// benchmark.md §7.3.
+	// benchmark.md §7.3. It has to be UTF-8.
 	Diff            string
 	Added, Modified int // tasks, before caps
 }
