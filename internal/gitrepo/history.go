@@ -1,0 +1,179 @@
+package gitrepo
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// ErrNotAncestor is returned by [Repo.History] when the commit to continue from
+// isn't on the first-parent history, as after a forced push.
+var ErrNotAncestor = errors.New("commit is not on the first-parent history")
+
+// Change is what a commit did to one file, compared with its first parent.
+type Change struct {
+	// Status is git's letter: A added, M modified, D deleted, R renamed, C
+	// copied, T of another type (a file became a link).
+	Status  byte
+	Path    string // with slashes; any bytes but NUL
+	From    string // the path before, where Status is R or C
+	Mode    string // "100644" and so on; "" for what was deleted
+	Blob    string // id of the content; "" for what was deleted
+	OldBlob string // id of the content before; "" for what was added
+}
+
+// Regular tells whether the change leaves a regular file, and not a link, a
+// submodule or nothing.
+func (c Change) Regular() bool { return strings.HasPrefix(c.Mode, "100") }
+
+// Step is a commit with what it changed.
+type Step struct {
+	Commit
+	Tree    string
+	Changes []Change // in git's order, that of paths
+}
+
+// History calls fn with each commit that leads to ref along first parents,
+// oldest first, and with what each changed; merges are compared with their first
+// parent, the root commit with nothing. With from, which is a full id, it begins
+// behind that commit and reads nothing of what is before; the error is
+// [ErrNotAncestor] if from doesn't lead to ref. Renames are those that git finds
+// with its default similarity. Memory is bounded by one commit. The first error
+// of fn ends it.
+func (r *Repo) History(ctx context.Context, ref, from string, fn func(Step) error) error {
+	if r.git == nil {
+		return fmt.Errorf("%s: %w, so it has no history", r.path, ErrNotGit)
+	}
+	id, err := r.resolve(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", r.name, err)
+	}
+	if id == from {
+		return nil
+	}
+	args := []string{"log", "-z", "--raw", "--no-abbrev", "-M", "-l1000", "-m", "--first-parent", "--reverse", "--no-color",
+		"--no-show-signature", "--no-mailmap", "--encoding=UTF-8", "--date=raw", "--format=" + stepMark + "%x00%H%x00%T%x00%P%x00%ad%x00%s", id}
+	if from != "" {
+		if !isHex(from) {
+			return fmt.Errorf("history of %s: %w %q: want a full commit id", r.name, ErrRef, from)
+		}
+		if _, err := r.git.output(ctx, "cat-file", "-e", from+"^{commit}"); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return fmt.Errorf("history of %s from %s: %w", r.name, from, ErrNotAncestor)
+		}
+		args = append(args, "^"+from)
+	}
+	first := true
+	err = r.git.stream(ctx, nil, func(out io.Reader) error {
+		return readSteps(bufio.NewReaderSize(out, 1<<16), func(s Step) error {
+			if first && from != "" && (len(s.Parents) == 0 || s.Parents[0] != from) {
+				return ErrNotAncestor
+			}
+			first = false
+			return fn(s)
+		})
+	}, append(args, "--")...)
+	if err == nil && first && from != "" { // ref is older than from
+		err = ErrNotAncestor
+	}
+	if errors.Is(err, ErrNotAncestor) {
+		return fmt.Errorf("history of %s at %s from %s: %w", r.name, id, from, err)
+	}
+	if err != nil {
+		return fmt.Errorf("history of %s at %s: %w", r.name, id, err)
+	}
+	return nil
+}
+
+// stepMark begins each commit in the output of git log. No entry of --raw can
+// be equal to it.
+const stepMark = "commit"
+
+// readSteps reads git log -z --raw with a format of NUL-separated fields:
+//
+//	commit NUL ID NUL TREE NUL PARENTS NUL DATE NUL SUBJECT NUL
+//	LF :OLDMODE MODE OLDID ID STATUS NUL PATH NUL [PATH NUL] :...
+func readSteps(r *bufio.Reader, fn func(Step) error) error {
+	next := func() (string, error) {
+		s, err := r.ReadString(0)
+		if err != nil {
+			return s, err
+		}
+		return s[:len(s)-1], nil
+	}
+	field, err := next()
+	for {
+		if errors.Is(err, io.EOF) && field == "" {
+			return nil
+		}
+		if err != nil {
+			return outputEnded(err)
+		}
+		if field != stepMark {
+			return fmt.Errorf("git log: field %q: want %q, the beginning of a commit", field, stepMark)
+		}
+		var head [5]string
+		for i := range head {
+			if head[i], err = next(); err != nil {
+				return outputEnded(err)
+			}
+		}
+		s := Step{Commit: Commit{ID: head[0], Parents: strings.Fields(head[2]), Time: parseRawDate(head[3]),
+			Subject: strings.ToValidUTF8(head[4], "\uFFFD")}, Tree: head[1]}
+		if !isHex(s.ID) {
+			return fmt.Errorf("git log: commit id %q is not one of git's", s.ID)
+		}
+		for {
+			if field, err = next(); err != nil {
+				break
+			}
+			entry, ok := strings.CutPrefix(strings.TrimPrefix(field, "\n"), ":")
+			if !ok {
+				break
+			}
+			c, err := readChange(entry, next)
+			if err != nil {
+				return err
+			}
+			s.Changes = append(s.Changes, c)
+		}
+		if ferr := fn(s); ferr != nil {
+			return ferr
+		}
+	}
+}
+
+// readChange parses "OLDMODE MODE OLDID ID STATUS" and reads the paths behind it.
+func readChange(entry string, next func() (string, error)) (Change, error) {
+	f := strings.Fields(entry)
+	if len(f) != 5 || f[4] == "" {
+		return Change{}, fmt.Errorf("git log: entry %q: want two modes, two ids and a status", entry)
+	}
+	c := Change{Status: f[4][0], Mode: f[1], Blob: f[3], OldBlob: f[2]}
+	if c.Mode == "000000" {
+		c.Mode = ""
+	}
+	for _, id := range []*string{&c.Blob, &c.OldBlob} {
+		if strings.Trim(*id, "0") == "" {
+			*id = ""
+		} else if !isHex(*id) {
+			return Change{}, fmt.Errorf("git log: entry %q: blob id %q is not one of git's", entry, *id)
+		}
+	}
+	var err error
+	if c.Path, err = next(); err != nil {
+		return Change{}, outputEnded(err)
+	}
+	if c.Status == 'R' || c.Status == 'C' {
+		c.From = c.Path
+		if c.Path, err = next(); err != nil {
+			return Change{}, outputEnded(err)
+		}
+	}
+	return c, nil
+}
