@@ -40,6 +40,8 @@ type item struct {
 	normalized string // the target without blanks and quotes
 	multiline  bool
 	rank       uint64
+	reason     dataset.Reason // why this is no task, or ""
+	key        key            // evolution
 }
 
 // target returns the text that is asked for.
@@ -91,24 +93,24 @@ func (r Rules) read(path string, raw []byte) (*source, dataset.Reason) {
 	return &source{path: path, language: gitrepo.Language(path), text: raw, outline: o, test: gitrepo.IsTestPath(path)}, ""
 }
 
-// candidates returns the tasks that a file has by the strict profile, before
-// caps, in the order of the file: assertions of test files; calls and lines of
-// all. Whether a callee is the repository's own is for the caller to say.
-func (r Rules) candidates(s *source, dropped counter) []item {
+// candidates returns what a file has to ask for by the strict profile, before
+// caps: assertions of test files; calls and lines of all. What makes no task has
+// its reason. Whether a callee is the repository's own is for the caller to say.
+func (r Rules) candidates(s *source) []item {
 	var items []item
 	if s.test && r.has(repopeft.Assertion) {
-		items = r.assertions(s, dropped)
+		items = r.assertions(s)
 	}
 	if r.has(repopeft.Call) {
-		items = append(items, r.calls(s, dropped)...)
+		items = append(items, r.calls(s)...)
 	}
 	if r.has(repopeft.Line) {
-		items = append(items, r.lines(s, dropped)...)
+		items = append(items, r.lines(s)...)
 	}
 	return items
 }
 
-func (r Rules) assertions(s *source, dropped counter) []item {
+func (r Rules) assertions(s *source) []item {
 	var items []item
 	end := 0
 	for _, site := range s.outline.Sites {
@@ -119,12 +121,11 @@ func (r Rules) assertions(s *source, dropped counter) []item {
 		if reason == "" && site.Start < end {
 			reason = dataset.Nested
 		}
-		if reason != "" {
-			dropped.add(reason, 1)
-			continue
+		it := s.item(repopeft.Assertion, site.Kind, site.Function, site.Class, site.Line, site.From, site.Start, site.End)
+		if it.reason = reason; reason == "" {
+			end = site.End
 		}
-		end = site.End
-		items = append(items, s.item(repopeft.Assertion, site.Kind, site.Function, site.Class, site.Line, site.From, site.Start, site.End))
+		items = append(items, it)
 	}
 	return items
 }
@@ -146,7 +147,7 @@ func (r Rules) reject(s *source, function, start, end int) dataset.Reason {
 	return ""
 }
 
-func (r Rules) calls(s *source, dropped counter) []item {
+func (r Rules) calls(s *source) []item {
 	var items []item
 	for _, c := range s.outline.Calls {
 		reason := dataset.Reason(c.Flaw)
@@ -156,12 +157,8 @@ func (r Rules) calls(s *source, dropped counter) []item {
 		if reason == "" {
 			reason = r.reject(s, c.Function, c.Start, c.End)
 		}
-		if reason != "" {
-			dropped.add(reason, 1)
-			continue
-		}
 		it := s.item(repopeft.Call, "", c.Function, c.Class, c.Line, c.From, c.Start, c.End)
-		it.name = c.Name
+		it.name, it.reason = c.Name, reason
 		items = append(items, it)
 	}
 	return items
@@ -174,18 +171,16 @@ const (
 	maxLine = 120
 )
 
-func (r Rules) lines(s *source, dropped counter) []item {
+func (r Rules) lines(s *source) []item {
 	var items []item
 	for _, l := range s.outline.Lines {
 		reason := r.reject(s, l.Function, l.Start, l.End)
 		if n := l.End - l.Start; reason == "" && (n < minLine || n > maxLine || names(s.text[l.Start:l.End]) < 2) {
 			reason = reasonTrivialLine
 		}
-		if reason != "" {
-			dropped.add(reason, 1)
-			continue
-		}
-		items = append(items, s.item(repopeft.Line, "", l.Function, l.Class, l.Line, l.Start, l.Start, l.End))
+		it := s.item(repopeft.Line, "", l.Function, l.Class, l.Line, l.Start, l.Start, l.End)
+		it.reason = reason
+		items = append(items, it)
 	}
 	return items
 }

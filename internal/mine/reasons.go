@@ -10,7 +10,7 @@ const (
 	reasonCommonName   = dataset.Reason("callee has a common name")
 	reasonNotOfRepo    = dataset.Reason("callee isn't defined in another file of production code")
 	reasonTrivialLine  = dataset.Reason("line is too short, too long or without a name")
-	reasonMoved        = dataset.Reason("moved or unchanged")
+	reasonMoved        = dataset.Reason("moved from elsewhere in the commit")
 	reasonOverCommit   = dataset.Reason("over the commit's cap")
 	reasonOverCFile    = dataset.Reason("over the file's cap in the commit")
 	reasonNear         = dataset.Reason("nearly equal to a task of another split")
@@ -25,7 +25,6 @@ const (
 	reasonMalformed    = dataset.Reason("prefix ends in a bracket and a comma")
 	reasonShort        = dataset.Reason("target is trivial")
 	reasonOverClass    = dataset.Reason("over the class's share of the repository's cap")
-	reasonManyFiles    = dataset.Reason("commit changes too many files")
 )
 
 // counter counts by reason.

@@ -60,7 +60,7 @@ type state struct {
 	Skipped    counter `json:"skipped"` // files and commits
 
 	// Of the evolution track, to go on with the next commit.
-	Kept     int                  `json:"kept,omitempty"`
+	Kept     []int64              `json:"kept,omitempty"`      // times of the kept commits, in seconds since 1970
 	KeptTree string               `json:"kept_tree,omitempty"` // of the last kept commit
 	Tests    string               `json:"tests,omitempty"`     // digest of the paper's list of test files
 	Files    map[string]*fileKeys `json:"files,omitempty"`

@@ -92,7 +92,7 @@ func (m *static) strict(ctx context.Context, repo *gitrepo.Repo) ([]*document, e
 		if s == nil {
 			continue
 		}
-		d := found{File: f, items: m.candidates(s, m.state.Dropped)}
+		d := found{File: f, items: m.fit(m.candidates(s))}
 		if !s.test && m.has(repopeft.Call) {
 			d.own = definitions(s.outline)
 			language := family(s.language)
@@ -106,6 +106,16 @@ func (m *static) strict(ctx context.Context, repo *gitrepo.Repo) ([]*document, e
 		}
 	}
 	return m.documents(ctx, m.choose(files, defined))
+}
+
+// fit counts what makes no task, and returns the rest.
+func (m *static) fit(items []item) []item {
+	return slices.DeleteFunc(items, func(it item) bool {
+		if it.reason != "" {
+			m.state.Dropped.add(it.reason, 1)
+		}
+		return it.reason != ""
+	})
 }
 
 // family returns the name under which the definitions of a language are known:
