@@ -75,6 +75,9 @@
 // files at one commit but the one that is asked about and its copies, with or
 // without tests.
 //
+// mine makes the benchmark from repositories: snapshots and histories become
+// tasks, by the rules of the paper's code or by stricter ones.
+//
 // sample fetches the repository that the demo adapts to, one of the test split,
 // and picks the assertions that it completes.
 //

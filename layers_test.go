@@ -32,7 +32,7 @@ var layers = [][]string{
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
 	{"internal/dataset", "internal/model"},
 	{"internal/compute", "internal/repopeft"},
-	{"internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/sample", "internal/score"},
+	{"internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/mine", "internal/sample", "internal/score"},
 	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/train"},
 	{"internal/bench", "internal/curves"},
 	{"cmd/code2lora", "reference/logits"},
@@ -58,6 +58,7 @@ var dependencies = map[string][]string{
 	"github.com/adrg/xdg":               {"internal/store"},
 	"github.com/bmatcuk/doublestar/v4":  {"internal/gitrepo"},
 	"github.com/gofrs/flock":            {"internal/gitrepo", "internal/hub", "internal/store"},
+	"github.com/google/licensecheck":    {"internal/mine"},
 	"github.com/parquet-go/parquet-go":  {"internal/repopeft"},
 	"github.com/rogpeppe/go-internal":   {"cmd/code2lora"},
 	"github.com/shirou/gopsutil/v4":     {"internal/memory"},
@@ -67,7 +68,7 @@ var dependencies = map[string][]string{
 	"golang.org/x/sys":                  {"internal/adapter", "internal/execute", "internal/gguf", "internal/kernel"},
 	"golang.org/x/term":                 {"cmd/code2lora"},
 	"golang.org/x/text":                 {"internal/gitrepo", "internal/tokenizer"},
-	"gonum.org/v1/gonum":                {"internal/audit", "internal/encoder", "internal/hypernet", "internal/stats"},
+	"gonum.org/v1/gonum":                {"internal/audit", "internal/encoder", "internal/hypernet", "internal/mine", "internal/stats"},
 	"gonum.org/v1/plot":                 {"internal/bench", "internal/curves"},
 }
 

@@ -1,0 +1,227 @@
+package gitrepo
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// steps returns a history a line each: subject, number of parents and changes.
+func steps(t testing.TB, r *Repo, ref, from string) ([]string, []Step) {
+	t.Helper()
+	var lines []string
+	var all []Step
+	err := r.History(t.Context(), ref, from, func(s Step) error {
+		line := fmt.Sprintf("%s %d:", s.Subject, len(s.Parents))
+		for _, c := range s.Changes {
+			line += fmt.Sprintf(" %c %s", c.Status, c.Path)
+			if c.From != "" {
+				line += " < " + c.From
+			}
+			if !c.Regular() {
+				line += " (" + c.Mode + ")"
+			}
+		}
+		lines, all = append(lines, line), append(all, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines, all
+}
+
+const longText = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\n"
+
+// eventful has what histories can have.
+func eventful() []change {
+	return []change{
+		{message: "root", files: []entry{{"", "a.py", longText}}},
+		{message: "odd names", files: []entry{{"", "a.py", longText}, {"", "d\n\"é\".py", "x"}}},
+		{message: "rename", files: []entry{{"", "b.py", longText + "nine\n"}, {"", "d\n\"é\".py", "x"}}},
+		{branch: "side", message: "s", files: []entry{{"", "s.py", "s"}}},
+		{branch: "other", message: "o", files: []entry{{"", "o.py", "o"}}},
+		{message: "octopus", merge: "side\nmerge refs/heads/other", files: []entry{{"", "b.py", longText + "nine\n"}, {"", "s.py", "s"}, {"", "o.py", "o"}}},
+		{message: "empty", files: []entry{{"", "b.py", longText + "nine\n"}, {"", "s.py", "s"}, {"", "o.py", "o"}}},
+		{message: "modes", files: []entry{{"100755", "b.py", longText + "nine\n"}, {"120000", "s.py", "b.py"},
+			{"160000", "sub", "0123456789012345678901234567890123456789"}}},
+	}
+}
+
+func TestHistory(t *testing.T) {
+	r := openAt(t, newBare(t, eventful()...), Options{})
+	got, all := steps(t, r, "main", "")
+	want := []string{
+		"root 0: A a.py",
+		"odd names 1: A d\n\"é\".py",
+		"rename 1: R b.py < a.py",
+		"octopus 3: D d\n\"é\".py () A o.py A s.py",
+		"empty 1:",
+		"modes 1: M b.py D o.py () T s.py (120000) A sub (160000)",
+	}
+	if strings.Join(got, "|") != strings.Join(want, "|") {
+		t.Fatalf("history: got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for i := range all { // from every commit, what is behind it
+		rest, _ := steps(t, r, "main", all[i].ID)
+		if strings.Join(rest, "|") != strings.Join(want[i+1:], "|") {
+			t.Errorf("from commit %d: got %q, want %q", i, rest, want[i+1:])
+		}
+	}
+	root, err := r.Root(t.Context(), "main")
+	if err != nil || root.ID != all[0].ID || !root.Time.Equal(all[0].Time) || root.Time.IsZero() {
+		t.Errorf("root: got %v, %v, want %v", root, err, all[0].Commit)
+	}
+	top, err := r.Top(t.Context(), "main")
+	if err != nil || len(top) != 1 || top[0].Path != "b.py" || top[0].Size != int64(len(longText)+5) {
+		t.Errorf("top: got %v, %v, want b.py, the only regular file", top, err)
+	}
+}
+
+func TestHistoryRewritten(t *testing.T) {
+	r := openAt(t, newBare(t, eventful()...), Options{})
+	_, all := steps(t, r, "main", "")
+	side, err := r.Resolve(t.Context(), "side")
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := func(Step) error { return errors.New("called") }
+	for name, from := range map[string]string{
+		"merged, but on no first-parent history": side,
+		"unknown":                                "0123456789012345678901234567890123456789",
+	} {
+		if err := r.History(t.Context(), "main", from, none); !errors.Is(err, ErrNotAncestor) {
+			t.Errorf("%s: got %v, want ErrNotAncestor", name, err)
+		}
+	}
+	if err := r.History(t.Context(), all[1].ID, all[4].ID, none); !errors.Is(err, ErrNotAncestor) {
+		t.Errorf("backwards: got %v, want ErrNotAncestor", err)
+	}
+	if err := r.History(t.Context(), "main", all[len(all)-1].ID, none); err != nil {
+		t.Errorf("from the last commit: %v", err)
+	}
+	stop := errors.New("enough")
+	if err := r.History(t.Context(), "main", "", func(Step) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("error of the callback: got %v, want %v", err, stop)
+	}
+}
+
+func TestBlobs(t *testing.T) {
+	r := openAt(t, newBare(t, eventful()...), Options{})
+	_, all := steps(t, r, "main", "")
+	b, err := r.Blobs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	blob := all[0].Changes[0].Blob
+	for range 2 { // what fails doesn't disturb what follows
+		if raw, err := b.Read(blob, 1000); err != nil || string(raw) != longText {
+			t.Errorf("read: got %q, %v", raw, err)
+		}
+		if _, err := b.Read(blob, 10); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("of more than 10 bytes: got %v, want ErrTooLarge", err)
+		}
+		if _, err := b.Read("0123456789012345678901234567890123456789", 10); !errors.Is(err, ErrMissingObject) {
+			t.Errorf("missing: got %v, want ErrMissingObject", err)
+		}
+		if _, err := b.Read("HEAD", 10); err == nil {
+			t.Error("a name: no error")
+		}
+		if _, err := b.Read(all[0].Tree, 1000); err == nil || !strings.Contains(err.Error(), "is a tree") {
+			t.Errorf("a tree: got %v", err)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	dead, err := r.Blobs(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dead.Close()
+	stop()
+	for range 100 { // the process may answer until it is killed
+		if _, err = dead.Read(blob, 1000); err != nil {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: got %v", err)
+	}
+}
+
+func TestDiffs(t *testing.T) {
+	r := openAt(t, newBare(t, eventful()...), Options{})
+	_, all := steps(t, r, "main", "")
+	d, err := r.Diffs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	any := func(string) bool { return true }
+	between := func(from, to string, max int, keep func(string) bool) (string, bool) {
+		t.Helper()
+		text, cut, err := d.Between(from, to, max, keep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text, cut
+	}
+	text, cut := between("", all[0].Tree, 1000, any)
+	if cut || !strings.HasPrefix(text, "diff --git a/a.py b/a.py\nnew file mode 100644\n") || !strings.HasSuffix(text, "\n+seven\n+eight\n") {
+		t.Errorf("first commit: got %q", text)
+	}
+	text, _ = between(all[1].Tree, all[2].Tree, 1000, any)
+	if !strings.Contains(text, "rename from a.py\nrename to b.py\n") || !strings.Contains(text, "@@ -6,3 +6,4 @@ five\n six\n seven\n eight\n+nine\n") {
+		t.Errorf("rename: got %q", text)
+	}
+	if text, _ = between(all[2].Tree, all[2].Tree, 1000, any); text != "" {
+		t.Errorf("no change: got %q", text)
+	}
+	text, _ = between(all[2].Tree, all[3].Tree, 1000, func(p string) bool { return p == "d\n\"é\".py" || p == "s.py" })
+	if strings.Count(text, "diff --git") != 2 || strings.Contains(text, "o.py") {
+		t.Errorf("two files of three: got %q", text)
+	}
+	text, cut = between("", all[0].Tree, 200, any)
+	if !cut || len(text) > 200 || !strings.HasSuffix(text, "\n") {
+		t.Errorf("cut: got %d bytes, %t: %q", len(text), cut, text)
+	}
+	if _, _, err := d.Between("x", all[0].Tree, 1, any); err == nil {
+		t.Error("a name: no error")
+	}
+}
+
+func TestNewPath(t *testing.T) {
+	for line, want := range map[string]string{
+		"diff --git a/x.py b/x.py":                     "x.py",
+		"diff --git a/x y.py b/x y.py":                 "x y.py",
+		"diff --git a/a b/a b/a b/a":                   "a b/a",
+		"diff --git a/x.py b/z.py":                     "z.py",
+		`diff --git "a/\303\251.py" "b/\303\251\n.py"`: "é\n.py",
+		`diff --git a/x "b/\q"`:                        "",
+		"diff --git":                                   "",
+	} {
+		if got := newPath(line); got != want {
+			t.Errorf("%s: got %q, want %q", line, got, want)
+		}
+	}
+}
+
+func FuzzSteps(f *testing.F) {
+	id := strings.Repeat("a", 40)
+	f.Add("commit\x00" + id + "\x00" + id + "\x00\x001 +0000\x00s\x00\n:000000 100644 " + strings.Repeat("0", 40) + " " + id + " A\x00p\x00")
+	f.Add("commit\x00" + id + "\x00" + id + "\x00\x001 +0000\x00s\x00commit\x00" + id + "\x00")
+	f.Add("\n:1 2 3 4 R100\x00a\x00b\x00")
+	f.Fuzz(func(t *testing.T, s string) {
+		_ = readSteps(bufio.NewReader(strings.NewReader(s)), func(s Step) error {
+			for _, c := range s.Changes {
+				if c.Blob != "" && !isHex(c.Blob) {
+					t.Errorf("blob %q", c.Blob)
+				}
+			}
+			return nil
+		})
+	})
+}
