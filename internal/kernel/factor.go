@@ -6,17 +6,26 @@ import (
 	"unsafe"
 )
 
+// FactorFormat is how a [Factor] keeps its numbers.
+type FactorFormat int
+
+const (
+	FactorFloat32  FactorFormat = iota
+	FactorBFloat16              // rounded to bfloat16: half the size
+	FactorInt8                  // 8-bit codes, 16 neighbours of a row with a scale of their own: 9 bits a number
+)
+
 // Factor is a small matrix W (out, in), packed once, for products that run
 // where they are called: one of the two factors of an adapter in one layer.
 // Several of them, over rows of several requests, are worth one [Parallel].
 //
-// It holds float32 numbers, or bfloat16 ones, which halve what a product of few
-// rows waits for, its memory. In both cases x and the sums are float32, and
-// a row's result does not depend on the number of rows.
+// In all formats x and the sums are float32, and a row's result does not depend
+// on the number of rows. A product of few rows waits for the memory of W, so
+// the smaller formats make it faster.
 type Factor struct {
 	out, in int
-	half    bool
-	data    []float32 // panels of 16 rows of W, transposed; of pairs if half
+	format  FactorFormat
+	data    []float32 // panels of 16 rows of W, transposed; of pairs, or codes
 	memory  *slab     // that data is part of
 }
 
@@ -30,15 +39,15 @@ type FactorSpec struct {
 	Scale   float32
 }
 
-// NewFactors packs matrices, rounded to bfloat16 if half, one after the other in
-// the order in which they will be read.
-func NewFactors(specs []FactorSpec, half bool) []*Factor {
+// NewFactors packs matrices in a format, one after the other in the order in
+// which they will be read.
+func NewFactors(specs []FactorSpec, format FactorFormat) []*Factor {
 	out, at := make([]*Factor, len(specs)), make([]int, len(specs)+1)
 	for i, s := range specs {
 		if len(s.W) != s.Out*s.In || s.Out < 1 || s.In < 1 {
 			panic(fmt.Sprintf("kernel: a Factor of %d values as a matrix (%d, %d)", len(s.W), s.Out, s.In))
 		}
-		out[i] = &Factor{out: s.Out, in: s.In, half: half}
+		out[i] = &Factor{out: s.Out, in: s.In, format: format}
 		at[i+1] = at[i] + out[i].Panels()*out[i].panelSize()
 	}
 	m := newSlab(at[len(specs)])
@@ -68,25 +77,38 @@ func (f *Factor) pack(w []float32, scale float32) {
 		n := min(panelWidth, f.out-q*panelWidth)
 		active.packTransposed(*panel, w[q*panelWidth*f.in:], f.in, n, f.in, scale)
 		dst := f.data[q*f.panelSize():][:f.panelSize()]
-		if !f.half {
+		switch f.format {
+		case FactorInt8:
+			packCodesPanel(floatBytes(dst), *panel, f.in)
+		case FactorBFloat16:
+			packPairsPanel(dst, *panel, f.in)
+		default:
 			copy(dst, *panel)
-			continue
-		}
-		for p := range f.in / 2 {
-			for j := range panelWidth {
-				dst[p*panelWidth+j] = pair((*panel)[2*p*panelWidth+j], (*panel)[(2*p+1)*panelWidth+j])
-			}
-		}
-		if f.in%2 == 1 {
-			for j, v := range (*panel)[(f.in-1)*panelWidth:] {
-				dst[f.in/2*panelWidth+j] = pair(v, 0)
-			}
 		}
 	}
 }
 
+// packPairsPanel writes a panel of W, transposed (in, 16), as pairs of
+// neighbours in a row.
+func packPairsPanel(dst, panel []float32, in int) {
+	for p := range in / 2 {
+		for j := range panelWidth {
+			dst[p*panelWidth+j] = pair(panel[2*p*panelWidth+j], panel[(2*p+1)*panelWidth+j])
+		}
+	}
+	if in%2 == 1 {
+		for j, v := range panel[(in-1)*panelWidth:][:panelWidth] {
+			dst[in/2*panelWidth+j] = pair(v, 0)
+		}
+	}
+}
+
+// panelSize returns the size of a panel in words of 4 bytes.
 func (f *Factor) panelSize() int {
-	if f.half {
+	switch f.format {
+	case FactorInt8:
+		return codesSize(f.in) / 4
+	case FactorBFloat16:
 		return ceilDiv(f.in, 2) * panelWidth
 	}
 	return f.in * panelWidth
@@ -97,6 +119,9 @@ func (f *Factor) Panels() int { return ceilDiv(f.out, panelWidth) }
 
 // Bytes returns the size of the packing.
 func (f *Factor) Bytes() int { return 4 * len(f.data) }
+
+// In returns the number of columns of W.
+func (f *Factor) In() int { return f.in }
 
 // Forward does y (T, out) = x (T, in) · Wᵀ, or adds the product if add, on the
 // calling goroutine, for panels from..to−1 of W. Rows of y are ldy apart, rows
@@ -113,10 +138,20 @@ func (f *Factor) Forward(y []float32, ldy int, x []float32, ldx, T, from, to int
 	defer runtime.KeepAlive(f.memory) // b does not hold it
 	b := f.data[from*f.panelSize():]
 	at, n := from*panelWidth, min(f.out, to*panelWidth)-from*panelWidth
-	if !f.half {
+	switch f.format {
+	case FactorInt8:
+		forwardRows(y[at:], ldy, x, ldx, T, n, active.codesRows, add, func(c []float32, ldc int, a []float32, rows, from, panels int, add bool) {
+			active.codes(c, ldc, a, ldx, floatBytes(b[from*f.panelSize():]), rows, f.in, panels, add)
+		})
+	case FactorBFloat16:
+		f.forwardPairs(y[at:], ldy, x, ldx, T, n, b, add)
+	default:
 		active.tile(y[at:], ldy, view{x, ldx, 1}, panels{b, panelWidth, f.panelSize()}, T, n, f.in, add)
-		return
 	}
+}
+
+// forwardPairs is Forward in bfloat16, for n columns and the panels from b on.
+func (f *Factor) forwardPairs(y []float32, ldy int, x []float32, ldx, T, n int, b []float32, add bool) {
 	pairs := ceilDiv(f.in, 2)
 	if f.in%2 == 1 { // the last pair needs a second number
 		buf := packBuffer(T * (f.in + 1))
@@ -127,33 +162,38 @@ func (f *Factor) Forward(y []float32, ldy int, x []float32, ldx, T, from, to int
 		}
 		x, ldx = *buf, f.in+1
 	}
-	whole := n / panelWidth
-	for t := 0; t < T; {
-		rows := min(active.halfRows, T-t)
-		if whole > 0 {
-			active.half(y[t*ldy+at:], ldy, x[t*ldx:], ldx, b, rows, pairs, whole, add)
-		}
-		if rest := n - whole*panelWidth; rest > 0 {
-			active.halfEdge(y[t*ldy+at+whole*panelWidth:], ldy, x[t*ldx:], ldx, b[whole*f.panelSize():], rows, pairs, rest, add)
-		}
-		t += rows
-	}
+	forwardRows(y, ldy, x, ldx, T, n, active.halfRows, add, func(c []float32, ldc int, a []float32, rows, from, panels int, add bool) {
+		active.half(c, ldc, a, ldx, b[from*f.panelSize():], rows, pairs, panels, add)
+	})
 }
 
-// halfEdge is half for a panel of which only n columns belong to C.
-func (o *ops) halfEdge(c []float32, ldc int, a []float32, lda int, b []float32, rows, pairs, n int, add bool) {
-	buf := edges.Get().(*[maxRows * maxCols]float32)
-	defer edges.Put(buf)
-	o.half(buf[:], panelWidth, a, lda, b, rows, pairs, 1, false)
-	for r := range rows {
-		dst, src := c[r*ldc:][:n], buf[r*panelWidth:][:n]
-		for j, v := range src {
-			if add {
-				dst[j] += v
-			} else {
-				dst[j] = v
+// forwardRows does C (T, n) with calls of micro for up to most rows and whole
+// panels from one on. The last panel, of which only some columns belong to C,
+// goes through a buffer.
+func forwardRows(c []float32, ldc int, a []float32, lda, T, n, most int, add bool,
+	micro func(c []float32, ldc int, a []float32, rows, from, panels int, add bool)) {
+	whole, rest := n/panelWidth, n%panelWidth
+	for t := 0; t < T; t += most {
+		rows := min(most, T-t)
+		if whole > 0 {
+			micro(c[t*ldc:], ldc, a[t*lda:], rows, 0, whole, add)
+		}
+		if rest == 0 {
+			continue
+		}
+		buf := edges.Get().(*[maxRows * maxCols]float32)
+		micro(buf[:], panelWidth, a[t*lda:], rows, whole, 1, false)
+		for r := range rows {
+			dst, src := c[(t+r)*ldc+whole*panelWidth:][:rest], buf[r*panelWidth:][:rest]
+			for j, v := range src {
+				if add {
+					dst[j] += v
+				} else {
+					dst[j] = v
+				}
 			}
 		}
+		edges.Put(buf)
 	}
 }
 
@@ -173,6 +213,3 @@ func MulPanels(c []float32, ldc int, a []float32, lda int, b []float32, rowStrid
 	}
 	active.tile(c, ldc, view{a, lda, 1}, panels{b, rowStride, panelStride}, m, n, k, add)
 }
-
-// In returns the number of columns of W.
-func (f *Factor) In() int { return f.in }

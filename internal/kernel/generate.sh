@@ -10,7 +10,7 @@ if [ "${1:-}" = -check ]; then
 	out=$(mktemp -d)
 	trap 'rm -rf "$out"' EXIT
 fi
-for part in gemm bf16 half quant vector; do
+for part in gemm bf16 half codes quant vector; do
 	rm -f "$out/${part}_amd64.s" "$out/${part}_stubs_amd64.go"
 	(cd _gen && go run . -part "$part" -pkg kernel -out "$out/${part}_amd64.s" -stubs "$out/${part}_stubs_amd64.go")
 	(cd _gen && go run . -encode "$out/${part}_amd64.s")

@@ -41,6 +41,9 @@ type ops struct {
 	// half is halfGeneric for 1 to halfRows rows.
 	half     func(c []float32, ldc int, a []float32, lda int, b []float32, rows, pairs, panels int, add bool)
 	halfRows int
+	// codes is codesGeneric for 1 to codesRows rows.
+	codes     func(c []float32, ldc int, a []float32, lda int, b []byte, rows, steps, panels int, add bool)
+	codesRows int
 
 	// transpose does dst[p*16+j] = src[j*ld+p] for j < 16 and all p < done <= n.
 	transpose func(dst, src []float32, ld, n int) (done int)
@@ -71,6 +74,8 @@ var generic = ops{
 	np:             func(int) int { return 1 },
 	half:           halfGeneric,
 	halfRows:       4,
+	codes:          codesGeneric,
+	codesRows:      4,
 	transpose:      func(_, _ []float32, _, _ int) int { return 0 },
 	copyPanel:      copyPanelGeneric,
 	dot:            dotGeneric,

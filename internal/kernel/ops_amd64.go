@@ -31,6 +31,8 @@ func avx2() *ops {
 		quant:          &quantAVX2,
 		half:           halfAVX2,
 		halfRows:       2,
+		codes:          codesAVX2,
+		codesRows:      2,
 		transpose:      transposeAVX2,
 		copyPanel:      copyPanelAVX2,
 		dot:            dotAVX2,
@@ -56,6 +58,7 @@ func avx512() *ops {
 	o := avx2()
 	o.name, o.micro, o.mr, o.np = "avx512", microAVX512, 12, panelsAVX512
 	o.half, o.halfRows = halfAVX512, 8
+	o.codes, o.codesRows = codesAVX512, 8
 	return o
 }
 

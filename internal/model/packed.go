@@ -23,6 +23,13 @@ type Packed struct {
 	layers [][adapter.NumModules]factors
 }
 
+// factorFormats are the formats of factors in each precision.
+var factorFormats = [...]kernel.FactorFormat{
+	kernel.Float32:  kernel.FactorFloat32,
+	kernel.BFloat16: kernel.FactorBFloat16,
+	kernel.Int8:     kernel.FactorInt8,
+}
+
 // factors are those of one linear layer; nil if it has none. b has the scale.
 type factors struct{ a, b *kernel.Factor }
 
@@ -36,7 +43,7 @@ func (m *Model) Pack(a *adapter.Adapter) (*Packed, error) {
 		return nil, err
 	}
 	p := &Packed{m: m, rank: a.Rank, layers: make([][adapter.NumModules]factors, len(a.Layers))}
-	half := kernel.CurrentPrecision() != kernel.Float32
+	format := factorFormats[kernel.CurrentPrecision()]
 	entries := a.Pairs()
 	var specs []kernel.FactorSpec
 	for _, e := range entries {
@@ -44,7 +51,7 @@ func (m *Model) Pack(a *adapter.Adapter) (*Packed, error) {
 		specs = append(specs, kernel.FactorSpec{W: e.A, Out: a.Rank, In: s.In, Scale: 1},
 			kernel.FactorSpec{W: e.B, Out: s.Out, In: a.Rank, Scale: a.Scale()})
 	}
-	packed, of := kernel.NewFactors(specs, half), map[*adapter.Pair]factors{}
+	packed, of := kernel.NewFactors(specs, format), map[*adapter.Pair]factors{}
 	for i, e := range entries {
 		f := factors{packed[2*i], packed[2*i+1]}
 		of[e.Pair] = f

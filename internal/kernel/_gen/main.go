@@ -12,7 +12,7 @@ import (
 )
 
 func main() {
-	part := flag.String("part", "", "what to generate: gemm, bf16, half, quant or vector")
+	part := flag.String("part", "", "what to generate: gemm, bf16, half, codes, quant or vector")
 	encode := flag.String("encode", "", "instead, encode the instructions in `file` that Go's assembler doesn't know")
 	flag.Parse()
 	if *encode != "" {
@@ -30,12 +30,14 @@ func main() {
 		pairs()
 	case "half":
 		half()
+	case "codes":
+		codes()
 	case "quant":
 		quant()
 	case "vector":
 		vector()
 	default:
-		fmt.Fprintf(os.Stderr, "_gen: -part is %q, want gemm, bf16, half, quant or vector\n", *part)
+		fmt.Fprintf(os.Stderr, "_gen: -part is %q, want gemm, bf16, half, codes, quant or vector\n", *part)
 		os.Exit(2)
 	}
 	Generate()
