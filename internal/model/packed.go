@@ -9,13 +9,14 @@ import (
 // is done to the adapter afterwards doesn't change it. It may be used from
 // several goroutines at once.
 //
-// The factors are float32 in the precision [kernel.Float32], and bfloat16 in the
-// others, since a decoded token waits for the memory of its adapter, and eight
-// adapters are as large as a small base. Rounding changes a factor by at most
-// 2⁻⁹ of itself, and so an adapter's part of a linear layer's output by at most
-// 2⁻⁸ of Σ|b|·|a|·|x|: less than the rounding of activations to int8, or
-// of both operands to bfloat16, does to the base's part. Scoring and training
-// always use the float32 factors.
+// The factors are float32 in the precision [kernel.Float32], bfloat16 in
+// [kernel.BFloat16], and 8-bit codes in [kernel.Int8], since a decoded token waits
+// for the memory of its adapter, and eight adapters are as large as a small base.
+// Rounding to bfloat16 changes a factor by at most 2⁻⁹ of itself, to codes by at
+// most 1/252 of the largest of 16 neighbours: some 0.2 and 0.7 % of an adapter's
+// part of a linear layer's output, less than the rounding of both operands to
+// bfloat16, or of activations to int8, does to the base's part, which is larger.
+// Scoring and training always use the float32 factors.
 type Packed struct {
 	m      *Model
 	rank   int
