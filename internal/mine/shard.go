@@ -170,7 +170,7 @@ func readShard(path string, size int64, fn func(*commit, []*document) error) err
 	}
 	zip, err := gzip.NewReader(bufio.NewReaderSize(io.LimitReader(f, size), 1<<16))
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return damaged(path, err)
 	}
 	dec := json.NewDecoder(zip)
 	var c *commit
@@ -179,7 +179,7 @@ func readShard(path string, size int64, fn func(*commit, []*document) error) err
 		var r record
 		err := dec.Decode(&r)
 		if err != nil && err != io.EOF {
-			return fmt.Errorf("%s: %w (remove it, and it will be mined again)", path, err)
+			return damaged(path, err)
 		}
 		if c != nil && (err == io.EOF || r.Commit != nil) {
 			if ferr := fn(c, docs); ferr != nil {
@@ -198,6 +198,10 @@ func readShard(path string, size int64, fn func(*commit, []*document) error) err
 	}
 }
 
+func damaged(path string, err error) error {
+	return fmt.Errorf("%s is damaged (remove it, and it will be mined again): %w", path, err)
+}
+
 // shard is a mined shard.
 type shard struct {
 	path  string
@@ -208,5 +212,5 @@ func (s *shard) each(fn func(*commit, []*document) error) error {
 	return readShard(s.path, s.state.Bytes, fn)
 }
 
-// dropSet is a set of reasons and their counts, for files.
+// dropFile counts a file, or a version of one, that could not be used.
 func (s *state) dropFile(r dataset.Reason) { s.Skipped.add(r, 1) }
