@@ -49,7 +49,8 @@ type Writer struct {
 }
 
 // NewWriter begins a benchmark in a folder, which is made when missing. The
-// caller ends it with Close or Discard.
+// caller ends it with Close or Discard. What a writer leaves that was killed,
+// [store.RemoveTemps] removes.
 func NewWriter(dir string) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
