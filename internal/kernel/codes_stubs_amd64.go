@@ -14,6 +14,26 @@ func codes1AVX2(c *float32, ldc int, a *float32, lda int, b *byte, steps int, pa
 //go:noescape
 func codes2AVX2(c *float32, ldc int, a *float32, lda int, b *byte, steps int, panels int, add bool)
 
+// codes3AVX2 is codesGeneric for 3 rows.
+//
+//go:noescape
+func codes3AVX2(c *float32, ldc int, a *float32, lda int, b *byte, steps int, panels int, add bool)
+
+// codes4AVX2 is codesGeneric for 4 rows.
+//
+//go:noescape
+func codes4AVX2(c *float32, ldc int, a *float32, lda int, b *byte, steps int, panels int, add bool)
+
+// codes5AVX2 is codesGeneric for 5 rows.
+//
+//go:noescape
+func codes5AVX2(c *float32, ldc int, a *float32, lda int, b *byte, steps int, panels int, add bool)
+
+// codes6AVX2 is codesGeneric for 6 rows.
+//
+//go:noescape
+func codes6AVX2(c *float32, ldc int, a *float32, lda int, b *byte, steps int, panels int, add bool)
+
 // codes1AVX512 is codesGeneric for 1 rows.
 //
 //go:noescape

@@ -167,14 +167,14 @@ func (f *Factor) forwardPairs(y []float32, ldy int, x []float32, ldx, T, n int, 
 	})
 }
 
-// forwardRows does C (T, n) with calls of micro for up to most rows and whole
-// panels from one on. The last panel, of which only some columns belong to C,
+// forwardRows does C (T, n) with calls of micro for up to most rows, in groups
+// that are as even as can be, and whole panels from one on. The last panel, of which only some columns belong to C,
 // goes through a buffer.
 func forwardRows(c []float32, ldc int, a []float32, lda, T, n, most int, add bool,
 	micro func(c []float32, ldc int, a []float32, rows, from, panels int, add bool)) {
 	whole, rest := n/panelWidth, n%panelWidth
-	for t := 0; t < T; t += most {
-		rows := min(most, T-t)
+	for t, rows := 0, 0; t < T; t += rows {
+		rows = ceilDiv(T-t, ceilDiv(T-t, most))
 		if whole > 0 {
 			micro(c[t*ldc:], ldc, a[t*lda:], rows, 0, whole, add)
 		}

@@ -32,7 +32,7 @@ func avx2() *ops {
 		half:           halfAVX2,
 		halfRows:       2,
 		codes:          codesAVX2,
-		codesRows:      2,
+		codesRows:      6,
 		transpose:      transposeAVX2,
 		copyPanel:      copyPanelAVX2,
 		dot:            dotAVX2,
