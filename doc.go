@@ -78,6 +78,10 @@
 // mine makes the benchmark from repositories: snapshots and histories become
 // tasks, by the rules of the paper's code or by stricter ones.
 //
+// metric says how good an answer is: exact match, edit similarity, BLEU and
+// CodeBLEU, and the kind of a mistake; in a reading that never sees the target,
+// and in the paper's, which does.
+//
 // sample fetches the repository that the demo adapts to, one of the test split,
 // and picks the assertions that it completes.
 //

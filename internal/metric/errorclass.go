@@ -204,9 +204,8 @@ func isValue(language string, t *syntax.Tree, nodes []int) bool {
 }
 
 // kinds are the classes of expressions by the kinds of the grammars.
-var kinds = map[string]string{}
-
-func init() {
+var kinds = func() map[string]string {
+	kinds := map[string]string{}
 	for class, names := range map[string]string{
 		"bool": "true false boolean",
 		"number": `integer float int_literal float_literal imaginary_literal number decimal_integer_literal hex_integer_literal
@@ -227,7 +226,8 @@ func init() {
 			kinds[name] = class
 		}
 	}
-}
+	return kinds
+}()
 
 // kindOf returns the class of an expression.
 func kindOf(t *syntax.Tree, nodes []int) string {

@@ -42,6 +42,14 @@ func Complete(language, kind, generated string) (text string, done bool) {
 	return strip(generated[:end]), done
 }
 
+// Answerable reports whether a model that writes what stands in the file, the
+// target and then rest, has the target for its strict answer. Others, such as
+// the middle of a chain of comparisons or two arguments at once, no model can
+// get right.
+func Answerable(language, kind, target, rest string) bool {
+	return ExactStrict(language, kind, Strict(language, kind, target+rest), target)
+}
+
 // firstLine returns the text before its first newline.
 func firstLine(text string) (line string, ended bool) {
 	if i := strings.IndexAny(text, "\r\n"); i >= 0 {

@@ -197,6 +197,28 @@ func TestExactStrict(t *testing.T) {
 	}
 }
 
+func TestAnswerable(t *testing.T) {
+	tests := []struct {
+		kind, target, rest string
+		want               bool
+	}{
+		{"assertion", "5", ")\n", true},
+		{"assertion", "5)", "\n", true},
+		{"assertion", "a", " < b\n", false}, // of assert x < a < b
+		{"assertion", "ValueError, match='x')", ":\n", false},
+		{"assertion", "[1,\n 2]", "\n", false},
+		{"call", "f(1,\n  2)", ".g()\n", true},
+		{"call", "f(1", ")\n", false},
+		{"line", "x = 1", "  # one\n", true},
+		{"line", "x = '''", "\n'''", true},
+	}
+	for _, tt := range tests {
+		if got := Answerable("python", tt.kind, tt.target, tt.rest); got != tt.want {
+			t.Errorf("Answerable(%s, %q, %q) = %v, want %v", tt.kind, tt.target, tt.rest, got, tt.want)
+		}
+	}
+}
+
 func TestNested(t *testing.T) {
 	for _, text := range []string{strings.Repeat("f'{", 10000), strings.Repeat("`${", 10000), strings.Repeat("(", 10000)} {
 		for _, language := range []string{"python", "javascript"} {

@@ -3,26 +3,20 @@ package syntax
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 
 	sitter "github.com/smacker/go-tree-sitter"
 	"github.com/smacker/go-tree-sitter/golang"
-	"github.com/smacker/go-tree-sitter/java"
-	"github.com/smacker/go-tree-sitter/javascript"
-	"github.com/smacker/go-tree-sitter/python"
-	tsxgrammar "github.com/smacker/go-tree-sitter/typescript/tsx"
-	"github.com/smacker/go-tree-sitter/typescript/typescript"
 )
 
-// treeGrammars are the grammars that ParseTree knows.
-var treeGrammars = map[string]func() *sitter.Language{
-	"go":         golang.GetLanguage,
-	"java":       java.GetLanguage,
-	"javascript": javascript.GetLanguage,
-	"python":     python.GetLanguage,
-	"tsx":        tsxgrammar.GetLanguage,
-	"typescript": typescript.GetLanguage,
-}
+// treeGrammars are the grammars that ParseTree knows: also that of Go, whose
+// outlines come from go/parser.
+var treeGrammars = func() map[string]func() *sitter.Language {
+	all := maps.Clone(grammars)
+	all["go"] = golang.GetLanguage
+	return all
+}()
 
 // Tree is the concrete syntax tree of a text, with every token, as the
 // grammar has it. What a file contains is better asked of its outline; a Tree
@@ -77,7 +71,7 @@ func (t *Tree) HasErrors() bool {
 func ParseTree(language string, source []byte) (*Tree, error) {
 	g, ok := treeGrammars[language]
 	if !ok {
-		return nil, fmt.Errorf("no grammar for language %q", language)
+		return nil, fmt.Errorf("%w: %q", ErrLanguage, language)
 	}
 	if len(source) > MaxBytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(source), MaxBytes)
