@@ -22,6 +22,10 @@ const Repository = "repository"
 // the one that raises the logits of the tokens that a repository uses.
 const Lexicon = "lexicon"
 
+// Description is the name of the vector of a text about a repository, such as
+// the beginning of its README.
+const Description = "description"
+
 // Tensor is a dense row-major float32 tensor.
 type Tensor struct {
 	Shape []int

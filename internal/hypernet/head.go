@@ -92,8 +92,9 @@ var registry = struct {
 	sync.Mutex
 	kinds map[string]Factory
 }{kinds: map[string]Factory{
-	DirectKind:   newDirect,
-	FactoredKind: newFactored,
+	DirectKind:    newDirect,
+	FactoredKind:  newFactored,
+	Text2LoRAKind: newText2LoRA,
 }}
 
 // Register adds a kind of head for [New] and [Load]. It panics if the name is
