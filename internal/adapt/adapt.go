@@ -89,9 +89,7 @@ func Run(ctx context.Context, j Job, report func(encoder.Progress)) (*adapter.Ad
 		return nil, nil, err
 	}
 	defer repo.Close()
-	filter := j.Filter
-	filter.SkipTests = filter.SkipTests || !opt.Tests
-	snap, err := repo.Snapshot(ctx, j.Ref, filter)
+	snap, err := repo.Snapshot(ctx, j.Ref, opt.Filter(j.Filter))
 	if err != nil {
 		return nil, nil, err
 	}

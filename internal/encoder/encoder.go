@@ -6,7 +6,8 @@
 // recipe B of the authors' code does with Qwen3-Embedding (arXiv 2606.06492
 // §3.1). The default encoder asks the frozen base model itself for hidden
 // states, so that no second model is needed; a lexical one counts words and
-// costs next to nothing.
+// costs next to nothing. A third reads no code, but what the repository says
+// about itself; see [Describe].
 //
 // File vectors are cached by blob id and encoder id: a new commit costs the
 // files it changed. Files are streamed; memory is bounded by one batch of
@@ -77,22 +78,24 @@ func New(o Options, m *model.Model, t *tokenizer.Tokenizer, cache Cache) (Encode
 		return nil, fmt.Errorf("encoder: %w", err)
 	}
 	e := &pooled{opt: o, cache: cache}
-	switch o.Kind {
-	case KindLexical:
+	if o.Kind == KindLexical {
 		e.files = &lexical{o.Dim}
-	default:
-		if m == nil || t == nil {
-			return nil, errors.New("encoder: hidden states need a base model")
-		}
-		if o.Layer > m.NumHiddenLayers {
-			return nil, fmt.Errorf("encoder: layer %d, but the base has %d", o.Layer, m.NumHiddenLayers)
-		}
-		if o.Chunk > m.MaxContext() {
-			return nil, fmt.Errorf("encoder: chunk %d, but the base's context is %d tokens", o.Chunk, m.MaxContext())
-		}
-		h := &hidden{opt: o, model: m, tokenizer: t, lexicon: &lexicon{model: m}}
-		e.files, e.hidden = h, h
+		return e, nil
 	}
+	if m == nil || t == nil {
+		return nil, errors.New("encoder: hidden states need a base model")
+	}
+	if o.Layer > m.NumHiddenLayers {
+		return nil, fmt.Errorf("encoder: layer %d, but the base has %d", o.Layer, m.NumHiddenLayers)
+	}
+	if o.Chunk > m.MaxContext() {
+		return nil, fmt.Errorf("encoder: chunk %d, but the base's context is %d tokens", o.Chunk, m.MaxContext())
+	}
+	if o.Kind == KindDescription {
+		return &description{opt: o, model: m, tokenizer: t}, nil
+	}
+	h := &hidden{opt: o, model: m, tokenizer: t, lexicon: &lexicon{model: m}}
+	e.files, e.hidden = h, h
 	return e, nil
 }
 

@@ -9,8 +9,9 @@ import (
 
 // Kinds of encoders.
 const (
-	KindHidden  = "hidden"  // the base model's own hidden states
-	KindLexical = "lexical" // hashed counts of the words in identifiers
+	KindHidden      = "hidden"      // the base model's own hidden states
+	KindLexical     = "lexical"     // hashed counts of the words in identifiers
+	KindDescription = "description" // hidden states of a text about the repository
 )
 
 // Options choose an encoder. Everything that changes its result is here and
@@ -24,7 +25,8 @@ type Options struct {
 	// Layer is the number of blocks that the hidden states have passed.
 	Layer int `yaml:"layer"`
 	// Chunk and Overlap are the length of a window of tokens, and what
-	// neighbouring windows share; windows shorter than Min are dropped.
+	// neighbouring windows share; windows shorter than Min are dropped. Of a
+	// description, the first Chunk tokens are read.
 	Chunk   int `yaml:"chunk"`
 	Overlap int `yaml:"overlap"`
 	Min     int `yaml:"min"`
@@ -44,8 +46,11 @@ type Options struct {
 
 // DefaultOptions are the options of a kind; an empty kind means hidden.
 func DefaultOptions(kind string) Options {
-	if kind == KindLexical {
+	switch kind {
+	case KindLexical:
 		return Options{Kind: KindLexical, Dim: 1024}
+	case KindDescription:
+		return Options{Kind: KindDescription, Layer: 8, Chunk: 256}
 	}
 	return Options{Kind: KindHidden, Layer: 8, Chunk: 256, Min: 8}
 }
@@ -65,13 +70,19 @@ func (o *Options) Validate() error {
 		within("overlap", o.Overlap, 0, o.Chunk-1)
 		within("min", o.Min, 1, o.Chunk)
 		within("max_chunks", o.MaxChunks, 0, 1<<20)
+	case KindDescription:
+		within("layer", o.Layer, 0, 1<<10)
+		within("chunk", o.Chunk, 1, 1<<15)
+		if o.Overlap != 0 || o.MaxChunks != 0 || o.MaxFiles != 0 || o.Lexicon || o.Tests {
+			errs = append(errs, fmt.Errorf("overlap, max_chunks, max_files, lexicon, tests: the encoder %s has no such option", KindDescription))
+		}
 	case KindLexical:
 		within("dim", o.Dim, 16, 1<<20)
 		if o.Lexicon {
 			errs = append(errs, fmt.Errorf("lexicon: only the encoder %s has one, which needs a base model", KindHidden))
 		}
 	default:
-		errs = append(errs, fmt.Errorf("kind %q: want %s or %s", o.Kind, KindHidden, KindLexical))
+		errs = append(errs, fmt.Errorf("kind %q: want %s, %s or %s", o.Kind, KindHidden, KindLexical, KindDescription))
 	}
 	within("max_files", o.MaxFiles, 0, 1<<30)
 	return errors.Join(errs...)
@@ -83,8 +94,11 @@ func (o *Options) Validate() error {
 //
 // The number is the version of the algorithm. [ParseID] is the inverse.
 func (o *Options) ID() string {
-	if o.Kind == KindLexical {
+	switch o.Kind {
+	case KindLexical:
 		return fmt.Sprintf("lexical/1 dim=%d max_files=%d tests=%t", o.Dim, o.MaxFiles, o.Tests)
+	case KindDescription:
+		return fmt.Sprintf("description/1 base=%s layer=%d chunk=%d", o.Base, o.Layer, o.Chunk)
 	}
 	return fmt.Sprintf("hidden/1 base=%s layer=%d chunk=%d overlap=%d min=%d max_chunks=%d max_files=%d lexicon=%t tests=%t",
 		o.Base, o.Layer, o.Chunk, o.Overlap, o.Min, o.MaxChunks, o.MaxFiles, o.Lexicon, o.Tests)
@@ -98,7 +112,7 @@ func ParseID(id string) (Options, error) {
 	}
 	kind, version, _ := strings.Cut(fields[0], "/")
 	if version != "1" {
-		return Options{}, fmt.Errorf("encoder id %q: want version 1 of %s or %s", id, KindHidden, KindLexical)
+		return Options{}, fmt.Errorf("encoder id %q: want version 1 of %s, %s or %s", id, KindHidden, KindLexical, KindDescription)
 	}
 	o := Options{Kind: kind}
 	ints := map[string]*int{"layer": &o.Layer, "chunk": &o.Chunk, "overlap": &o.Overlap, "min": &o.Min,

@@ -52,6 +52,16 @@ func TestID(t *testing.T) {
 		change(&o)
 		check(name, o)
 	}
+	for name, change := range map[string]func(*encoder.Options){
+		"description":       func(*encoder.Options) {},
+		"description base":  func(o *encoder.Options) { o.Base = "b179" },
+		"description layer": func(o *encoder.Options) { o.Layer++ },
+		"description chunk": func(o *encoder.Options) { o.Chunk++ },
+	} {
+		o := encoder.DefaultOptions(encoder.KindDescription)
+		change(&o)
+		check(name, o)
+	}
 	if o := encoder.DefaultOptions(""); o.Kind != encoder.KindHidden || o.Validate() != nil {
 		t.Errorf("default options %+v: want valid ones of the hidden kind", o)
 	}

@@ -6,6 +6,15 @@ import (
 	"github.com/code2lora/code2lora/internal/gitrepo"
 )
 
+// Filter adds to f which files the encoder wants to know of, if f doesn't say.
+func (o *Options) Filter(f gitrepo.Filter) gitrepo.Filter {
+	f.SkipTests = f.SkipTests || !o.Tests
+	if o.Kind == KindDescription && len(f.Languages) == 0 && len(f.Extensions) == 0 {
+		f.Languages, f.Extensions = []string{"python"}, readmeExtensions
+	}
+	return f
+}
+
 // FromSnapshot makes a [Source] of a snapshot.
 func FromSnapshot(s *gitrepo.Snapshot) Source { return snapshot{s} }
 

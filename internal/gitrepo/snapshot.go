@@ -107,6 +107,9 @@ func (s *Snapshot) Recoded() []Recoded {
 	return list
 }
 
+// Name is that of the repository, see [Repo.Name].
+func (s *Snapshot) Name() string { return s.repo.Name() }
+
 // Digest identifies the paths and contents of Files, for sources that have no
 // commit: SHA-256, in hexadecimal, of "PATH NUL BLOBID NUL" of each.
 func (s *Snapshot) Digest() string {

@@ -112,7 +112,7 @@ func (p *Preparation) addWindows(dir string, repos map[string]*Repository) error
 
 // encode reads and encodes one repository.
 func (p *Preparation) encode(ctx context.Context, repo *gitrepo.Repo, l Listed) (*Repository, dataset.Source, error) {
-	snap, err := repo.Snapshot(ctx, l.Commit, gitrepo.Filter{SkipTests: !p.Options.Tests})
+	snap, err := repo.Snapshot(ctx, l.Commit, p.Options.Filter(gitrepo.Filter{}))
 	if err != nil {
 		return nil, nil, err
 	}
