@@ -60,9 +60,20 @@ func (o *AdamW) Step(params []*hypernet.Param, lr float64) {
 	}
 }
 
-// clip scales all gradients so that their joint norm is at most most, and
+// Moments returns the two moments of the i-th parameter, to be saved or
+// overwritten.
+func (o *AdamW) Moments(i int) (m, v []float32) { return o.m[i], o.v[i] }
+
+// Steps returns the number of steps taken.
+func (o *AdamW) Steps() int { return o.t }
+
+// SetSteps makes it the given number, for an optimiser whose moments were read
+// from a file.
+func (o *AdamW) SetSteps(n int) { o.t = n }
+
+// Clip scales all gradients so that their joint norm is at most most, and
 // returns the norm before. most 0 only measures.
-func clip(params []*hypernet.Param, most float64) float64 {
+func Clip(params []*hypernet.Param, most float64) float64 {
 	var sum float64
 	for _, p := range params {
 		for _, g := range p.Grad {

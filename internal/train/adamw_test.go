@@ -76,7 +76,7 @@ func TestClip(t *testing.T) {
 		"above":         {6.5, 0.5},
 	} {
 		params := []*hypernet.Param{{Grad: []float32{3, 0}}, {Grad: nil}, {Grad: []float32{-4, 12}}}
-		if got := clip(params, tt.most); math.Abs(got-13) > 1e-9 {
+		if got := Clip(params, tt.most); math.Abs(got-13) > 1e-9 {
 			t.Errorf("%s: norm %g, want 13", name, got)
 		}
 		got := []float64{float64(params[0].Grad[0]), float64(params[2].Grad[0]), float64(params[2].Grad[1])}
@@ -86,7 +86,7 @@ func TestClip(t *testing.T) {
 			}
 		}
 	}
-	if got := clip([]*hypernet.Param{{Grad: []float32{float32(math.NaN())}}}, 1); !math.IsNaN(got) {
+	if got := Clip([]*hypernet.Param{{Grad: []float32{float32(math.NaN())}}}, 1); !math.IsNaN(got) {
 		t.Errorf("norm of NaN: %g", got)
 	}
 }

@@ -110,6 +110,26 @@ func (a *Auditor) tallies(ctx context.Context, repos []*Repository, adapterOf fu
 	return all, nil
 }
 
+// Total is how one adapter did on some tasks.
+type Total struct {
+	Tasks        int     `json:"tasks"`
+	ExactMatch   float64 `json:"exact_match"`   // share of tasks
+	CrossEntropy float64 `json:"cross_entropy"` // nats per target token
+}
+
+// Total scores all windows of repositories under one adapter, nil for none.
+func (a *Auditor) Total(ctx context.Context, repos []*Repository, ad *adapter.Adapter) (Total, error) {
+	ts, err := a.tallies(ctx, repos, func(int) *adapter.Adapter { return ad })
+	if err != nil {
+		return Total{}, err
+	}
+	var sum tally
+	for _, t := range ts {
+		sum = sum.plus(t)
+	}
+	return Total{int(sum.tasks), ratio(sum.exact, sum.tasks), ratio(sum.nll, sum.tokens)}, nil
+}
+
 // repository scores the windows of one repository; those that begin with the
 // same imports together.
 func (a *Auditor) repository(ctx context.Context, r *Repository, ad *adapter.Adapter) (t tally, err error) {

@@ -12,12 +12,13 @@ import (
 // metricsFile is the name of a run's metrics inside its folder.
 const metricsFile = "metrics.jsonl"
 
-// metrics appends to a metrics file.
-type metrics struct{ f *os.File }
+// Metrics appends to a metrics file: an object per line, each with the number
+// of its "step".
+type Metrics struct{ f *os.File }
 
-// openMetrics opens the metrics of a run that stands at the given step, and
+// OpenMetrics opens the metrics of a run that stands at the given step, and
 // drops what was written after it: those steps will be taken again.
-func openMetrics(path string, step int) (*metrics, error) {
+func OpenMetrics(path string, step int) (*Metrics, error) {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -28,7 +29,7 @@ func openMetrics(path string, step int) (*metrics, error) {
 		if end < 0 {
 			break
 		}
-		var p Progress
+		var p struct{ Step int }
 		if json.Unmarshal(rest[:end], &p) != nil || p.Step > step {
 			break
 		}
@@ -47,17 +48,18 @@ func openMetrics(path string, step int) (*metrics, error) {
 		f.Close()
 		return nil, err
 	}
-	return &metrics{f}, nil
+	return &Metrics{f}, nil
 }
 
-// add writes one line.
-func (m *metrics) add(p Progress) error {
-	line, err := json.Marshal(p)
+// Add writes one line.
+func (m *Metrics) Add(v any) error {
+	line, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("metrics of step %d: %w", p.Step, err)
+		return fmt.Errorf("metrics: %w", err)
 	}
 	_, err = m.f.Write(append(line, '\n'))
 	return err
 }
 
-func (m *metrics) close() error { return m.f.Close() }
+// Close closes the file.
+func (m *Metrics) Close() error { return m.f.Close() }

@@ -100,7 +100,7 @@ func (p *Preparation) addWindows(dir string, repos map[string]*Repository) error
 		ws, _ := doc.Windows(p.Data.WindowTokens, func(s string) int { return len(p.Tokenizer.Encode(s)) })
 		for _, w := range ws {
 			if p.SpaceWithTarget {
-				moveSpaces(w.Text, w.Tasks)
+				MoveSpaces(w.Text, w.Tasks)
 			}
 			if w := TokenizeWindow(p.Tokenizer, w.Text, w.Tasks); len(w.Tasks) > 0 {
 				r.Windows = append(r.Windows, w)
@@ -127,8 +127,8 @@ func (p *Preparation) encode(ctx context.Context, repo *gitrepo.Repo, l Listed) 
 	return &Repository{Name: l.Name, Representation: rep}, dataset.FromSnapshot(l.Name, tests), nil
 }
 
-// moveSpaces makes targets begin with the blanks before them.
-func moveSpaces(text string, targets []dataset.Span) {
+// MoveSpaces makes targets begin with the blanks before them.
+func MoveSpaces(text string, targets []dataset.Span) {
 	for i := range targets {
 		t := &targets[i]
 		t.Start = len(strings.TrimRight(text[:t.Start], " \t"))

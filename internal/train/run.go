@@ -30,7 +30,7 @@ func (r *Run) Do(ctx context.Context, dir, metricsPath string, best func(Progres
 	if err := r.start(); err != nil {
 		return err
 	}
-	unlock, err := lockRun(dir, filepath.Dir(metricsPath))
+	unlock, err := Lock(dir, filepath.Dir(metricsPath))
 	if err != nil {
 		return err
 	}
@@ -39,17 +39,17 @@ func (r *Run) Do(ctx context.Context, dir, metricsPath string, best func(Progres
 	if err := r.load(state); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("resuming %s: %w", dir, err)
 	}
-	log, err := openMetrics(metricsPath, r.state.Step)
+	log, err := OpenMetrics(metricsPath, r.state.Step)
 	if err != nil {
 		return err
 	}
-	defer log.close()
+	defer log.Close()
 	steps := r.steps()
 	saved := r.state
 	for r.state.Step < steps && !r.state.Stopped {
 		p, err := r.step(ctx, steps)
 		if err == nil {
-			err = log.add(p)
+			err = log.Add(p)
 		}
 		if err != nil {
 			if ctx.Err() != nil && r.state.Step > saved.Step {
@@ -77,10 +77,10 @@ func (r *Run) Do(ctx context.Context, dir, metricsPath string, best func(Progres
 // ErrRunning is returned when another process trains the same run.
 var ErrRunning = errors.New("another process is training this run")
 
-// lockRun keeps other processes from training the run that has its state in
+// Lock keeps other processes from training the run that has its state in
 // the folder dir, and removes from both folders the unfinished files of earlier
 // ones that were killed.
-func lockRun(dir, results string) (unlock func(), err error) {
+func Lock(dir, results string) (unlock func(), err error) {
 	unlock, ok, err := store.TryLock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func lockRun(dir, results string) (unlock func(), err error) {
 }
 
 // validate audits the head and keeps account of the best.
-func (r *Run) validate(ctx context.Context, p Progress, log *metrics, best func(Progress) error, report func(Progress)) error {
+func (r *Run) validate(ctx context.Context, p Progress, log *Metrics, best func(Progress) error, report func(Progress)) error {
 	began := time.Now()
 	auditor := Auditor{Base: r.Base, Leaves: r.Leaves}
 	audit, err := auditor.Audit(ctx, r.Head, r.Validation, false)
@@ -117,7 +117,7 @@ func (r *Run) validate(ctx context.Context, p Progress, log *metrics, best func(
 		r.state.Waited++
 		r.state.Stopped = r.Options.Patience > 0 && r.state.Waited >= r.Options.Patience
 	}
-	if err := log.add(p); err != nil {
+	if err := log.Add(p); err != nil {
 		return err
 	}
 	report(p)

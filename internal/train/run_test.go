@@ -238,11 +238,11 @@ func TestOpenMetrics(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tt.before), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		m, err := openMetrics(path, tt.step)
+		m, err := OpenMetrics(path, tt.step)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(m.add(Progress{Step: 7}), m.close()); err != nil {
+		if err := errors.Join(m.Add(Progress{Step: 7}), m.Close()); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(path)
@@ -374,7 +374,7 @@ func TestRunErrors(t *testing.T) {
 // that the next one clears away what a killed one left.
 func TestOneProcess(t *testing.T) {
 	dir := t.TempDir()
-	unlock, err := lockRun(dir, dir)
+	unlock, err := Lock(dir, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -211,7 +211,7 @@ func (r *Run) step(ctx context.Context, steps int) (Progress, error) {
 		p.Tokens += tokens
 	}
 	params := r.Head.Params()
-	p.GradNorm = clip(params, o.Clip)
+	p.GradNorm = Clip(params, o.Clip)
 	if math.IsNaN(p.GradNorm) || math.IsInf(p.GradNorm, 0) {
 		return p, fmt.Errorf("step %d: the gradient is not finite (loss %g): lower the learning rate", p.Step, p.Loss)
 	}
