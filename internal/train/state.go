@@ -2,9 +2,11 @@ package train
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/safetensors"
 )
 
@@ -22,51 +24,73 @@ type savedState struct {
 	AdamSteps int    `json:"adam_steps"`
 }
 
-// tensors pairs the three tensors of each parameter with their names.
-func (r *Run) tensors() (names []string, values [][]float32) {
-	for i, p := range r.Head.Params() {
-		names = append(names, "value."+p.Name, "adam.m."+p.Name, "adam.v."+p.Name)
-		values = append(values, p.Value, r.optim.m[i], r.optim.v[i])
-	}
-	return names, values
-}
-
 // save writes parameters, moments and position to path, atomically.
 func (r *Run) save(path string) error {
-	meta, err := json.Marshal(savedState{r.state, r.Options.Seed, r.steps(), r.Identity, r.optim.t})
-	if err != nil {
-		return err
-	}
-	names, values := r.tensors()
-	var ts []safetensors.Tensor
-	for i, name := range names {
-		ts = append(ts, safetensors.Float32Tensor(name, safetensors.F32, []int{len(values[i])}, values[i]))
-	}
-	return safetensors.Write(path, ts, map[string]string{stateKey: string(meta)})
+	return SaveState(path, stateKey, savedState{r.state, r.Options.Seed, r.steps(), r.Identity, r.optim.t}, r.Head.Params(), r.optim)
 }
 
 // load reads what save wrote. It refuses the state of another configuration,
 // which would silently continue something else.
 func (r *Run) load(path string) error {
+	var s savedState
+	check := func() error {
+		if s.Seed != r.Options.Seed || s.Steps != r.steps() {
+			return fmt.Errorf("a run of %d steps with seed %d, and the configuration gives %d steps with seed %d: remove the folder to start anew",
+				s.Steps, s.Seed, r.steps(), r.Options.Seed)
+		}
+		if s.Identity != r.Identity {
+			return errors.New("a run of another configuration or of other data: restore them, or remove the folder to start anew")
+		}
+		return nil
+	}
+	if err := LoadState(path, stateKey, &s, check, r.Head.Params(), r.optim); err != nil {
+		return err
+	}
+	r.state, r.optim.t = s.state, s.AdamSteps
+	return nil
+}
+
+// stateTensors pairs the three tensors of each parameter with their names.
+func stateTensors(params []*hypernet.Param, o *AdamW) (names []string, values [][]float32) {
+	for i, p := range params {
+		names = append(names, "value."+p.Name, "adam.m."+p.Name, "adam.v."+p.Name)
+		values = append(values, p.Value, o.m[i], o.v[i])
+	}
+	return names, values
+}
+
+// SaveState writes parameters and the moments of their optimiser to path,
+// atomically, with meta as JSON under a key of the metadata.
+func SaveState(path, key string, meta any, params []*hypernet.Param, o *AdamW) error {
+	text, err := json.Marshal(meta)
+	if err != nil {
+		return err
+	}
+	names, values := stateTensors(params, o)
+	var ts []safetensors.Tensor
+	for i, name := range names {
+		ts = append(ts, safetensors.Float32Tensor(name, safetensors.F32, []int{len(values[i])}, values[i]))
+	}
+	return safetensors.Write(path, ts, map[string]string{key: string(text)})
+}
+
+// LoadState reads what [SaveState] wrote: meta first, then, unless check
+// objects to that, the values. On error no value has changed.
+func LoadState(path, key string, meta any, check func() error, params []*hypernet.Param, o *AdamW) error {
 	f, err := safetensors.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	var s savedState
-	if err := json.Unmarshal([]byte(f.Metadata()[stateKey]), &s); err != nil {
-		return fmt.Errorf("%s: metadata %q: %w", path, stateKey, err)
+	if err := json.Unmarshal([]byte(f.Metadata()[key]), meta); err != nil {
+		return fmt.Errorf("%s: metadata %q: %w", path, key, err)
 	}
-	if s.Seed != r.Options.Seed || s.Steps != r.steps() {
-		return fmt.Errorf("%s: a run of %d steps with seed %d, and the configuration gives %d steps with seed %d: remove the folder to start anew",
-			path, s.Steps, s.Seed, r.steps(), r.Options.Seed)
+	if err := check(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	if s.Identity != r.Identity {
-		return fmt.Errorf("%s: a run of another configuration or of other data: restore them, or remove the folder to start anew", path)
-	}
-	names, values := r.tensors()
+	names, values := stateTensors(params, o)
 	if have, want := f.Names(), slices.Sorted(slices.Values(names)); !slices.Equal(have, want) {
-		return fmt.Errorf("%s: tensors of another head: %d, want %d", path, len(have), len(want))
+		return fmt.Errorf("%s: tensors of another head or adapter: %d, want %d", path, len(have), len(want))
 	}
 	loaded := make([][]float32, len(names))
 	for i, name := range names {
@@ -80,6 +104,5 @@ func (r *Run) load(path string) error {
 	for i := range loaded {
 		copy(values[i], loaded[i])
 	}
-	r.state, r.optim.t = s.state, s.AdamSteps
 	return nil
 }
