@@ -1,0 +1,204 @@
+package tune
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/code2lora/code2lora/internal/dataset"
+	"github.com/code2lora/code2lora/internal/repopeft"
+)
+
+// Corpus has the tasks of repositories, in the files that they are in.
+type Corpus struct {
+	repositories map[string]*repository
+	digest       hash.Hash
+}
+
+type repository struct {
+	commit    string // of its last document
+	documents []labelled
+}
+
+// labelled is a document with the in-repository part of each of its tasks.
+type labelled struct {
+	*dataset.Document
+	parts []dataset.Split
+}
+
+// NewCorpus returns an empty corpus.
+func NewCorpus() *Corpus {
+	return &Corpus{repositories: map[string]*repository{}, digest: sha256.New()}
+}
+
+// Digest identifies what has been added, in its order.
+func (c *Corpus) Digest() string { return hex.EncodeToString(c.digest.Sum(nil)) }
+
+// Repositories returns the names of all repositories, sorted.
+func (c *Corpus) Repositories() []string { return slices.Sorted(maps.Keys(c.repositories)) }
+
+// Commit is the one that a repository's tasks are from, the last of several.
+func (c *Corpus) Commit(repository string) string {
+	if r := c.repositories[repository]; r != nil {
+		return r.commit
+	}
+	return ""
+}
+
+// Documents returns the files of a repository in which tasks of the given
+// in-repository parts are marked, and no others; without parts, all tasks.
+func (c *Corpus) Documents(repository string, parts ...dataset.Split) []*dataset.Document {
+	r := c.repositories[repository]
+	if r == nil {
+		return nil
+	}
+	var docs []*dataset.Document
+	for _, l := range r.documents {
+		doc := *l.Document
+		doc.Tasks = nil
+		for i, t := range l.Tasks {
+			if len(parts) == 0 || slices.Contains(parts, l.parts[i]) {
+				doc.Tasks = append(doc.Tasks, t)
+			}
+		}
+		if len(doc.Tasks) > 0 {
+			docs = append(docs, &doc)
+		}
+	}
+	return docs
+}
+
+// InRepo divides the tasks of a repository whose source doesn't: whole test
+// functions, four fifths to training, a tenth each to validation and test.
+func InRepo(repository, file, class, function string) dataset.Split {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", strings.ToLower(repository), file, class, function))
+	switch n := int(sum[0])<<8 | int(sum[1]); {
+	case n < 1<<16/10:
+		return dataset.Test
+	case n < 1<<16/5:
+		return dataset.Validation
+	}
+	return dataset.Train
+}
+
+// add takes a document with the part of each of its tasks, "" for that of
+// [InRepo].
+func (c *Corpus) add(doc *dataset.Document, parts []dataset.Split) error {
+	if err := doc.Validate(); err != nil {
+		return err
+	}
+	for i, t := range doc.Tasks {
+		switch parts[i] {
+		case dataset.Train, dataset.Validation, dataset.Test:
+		case "":
+			parts[i] = InRepo(doc.Repository, doc.File, t.Class, t.Function)
+		default:
+			return fmt.Errorf("%s %s line %d: in-repository split %q: want %s, %s or %s", doc.Repository, doc.File, t.Line, parts[i],
+				dataset.Train, dataset.Validation, dataset.Test)
+		}
+		fmt.Fprintf(c.digest, "%d %d %s\x00", t.Start, t.End, parts[i])
+	}
+	fmt.Fprintf(c.digest, "%s\x00%s\x00%s\x00%d\x00%s", doc.Repository, doc.Commit, doc.File, len(doc.Text), doc.Text)
+	r := c.repositories[doc.Repository]
+	if r == nil {
+		r = &repository{}
+		c.repositories[doc.Repository] = r
+	}
+	r.commit, r.documents = doc.Commit, append(r.documents, labelled{doc, parts})
+	return nil
+}
+
+// AddDataset adds the documents of a mined folder, divided by [InRepo].
+func (c *Corpus) AddDataset(ds *dataset.Dataset) error {
+	for doc, err := range ds.Documents() {
+		if err != nil {
+			return err
+		}
+		if err := c.add(doc, make([]dataset.Split, len(doc.Tasks))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddTasks adds tasks of a benchmark. Those of one file whose prefixes continue
+// each other make one document, whatever layout their profile gives a prefix;
+// tasks of one file that follow each other find together. Test repositories,
+// whose tasks are of no use here, are left out unless withTest.
+func (c *Corpus) AddTasks(tasks iter.Seq2[*repopeft.Task, error], kinds []repopeft.Kind, withTest bool) error {
+	type file struct{ repository, commit, path string }
+	var at file
+	var held []*repopeft.Task
+	flush := func() error {
+		for _, chain := range chains(held) {
+			doc, parts := join(chain)
+			if err := c.add(doc, parts); err != nil {
+				return err
+			}
+		}
+		held = nil
+		return nil
+	}
+	for t, err := range tasks {
+		if err != nil {
+			return err
+		}
+		if len(kinds) > 0 && !slices.Contains(kinds, t.Kind) || t.Prefix == "" {
+			continue
+		}
+		if !withTest && dataset.SplitOf(t.Repository) == dataset.Test {
+			continue
+		}
+		if f := (file{t.Repository, t.Commit, t.File}); f != at {
+			if err := flush(); err != nil {
+				return err
+			}
+			at = f
+		}
+		held = append(held, t)
+	}
+	return flush()
+}
+
+// chains groups the tasks of a file: in each, a prefix begins with the prefix
+// and the target before it.
+func chains(tasks []*repopeft.Task) (all [][]*repopeft.Task) {
+	slices.SortStableFunc(tasks, func(a, b *repopeft.Task) int { return len(a.Prefix) - len(b.Prefix) })
+	for _, t := range tasks {
+		i := slices.IndexFunc(all, func(chain []*repopeft.Task) bool {
+			last := chain[len(chain)-1]
+			return last.Kind == t.Kind && strings.HasPrefix(t.Prefix, last.Prefix) && strings.HasPrefix(t.Prefix[len(last.Prefix):], last.Target)
+		})
+		if i < 0 {
+			all = append(all, []*repopeft.Task{t})
+			continue
+		}
+		all[i] = append(all[i], t)
+	}
+	return all
+}
+
+// join makes a document of a chain. It ends with what follows the last target
+// in its line, so that leaving it can be learned.
+func join(chain []*repopeft.Task) (*dataset.Document, []dataset.Split) {
+	last := chain[len(chain)-1]
+	rest, _, _ := strings.Cut(last.Suffix, "\n")
+	if last.Suffix == "" && last.Kind == repopeft.Call {
+		rest = "" // it may go on in any way
+	} else {
+		rest += "\n"
+	}
+	doc := &dataset.Document{Repository: last.Repository, Commit: last.Commit, File: last.File, Text: last.Prefix + last.Target + rest}
+	var parts []dataset.Split
+	for _, t := range chain {
+		doc.Tasks = append(doc.Tasks, dataset.Target{Span: dataset.Span{Start: len(t.Prefix), End: len(t.Prefix) + len(t.Target)},
+			Line: t.Line, Function: t.Function, Class: t.Class, Kind: string(t.Kind)})
+		parts = append(parts, t.InRepo)
+	}
+	return doc, parts
+}

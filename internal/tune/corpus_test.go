@@ -1,0 +1,217 @@
+package tune
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/code2lora/code2lora/internal/dataset"
+	"github.com/code2lora/code2lora/internal/repopeft"
+)
+
+func sequenceOf(tasks ...*repopeft.Task) iter.Seq2[*repopeft.Task, error] {
+	return func(yield func(*repopeft.Task, error) bool) {
+		for _, t := range tasks {
+			if !yield(t, nil) {
+				return
+			}
+		}
+	}
+}
+
+// task is one of a file of the given repository.
+func task(repository, file, prefix, target, suffix string, part dataset.Split) *repopeft.Task {
+	return &repopeft.Task{Repository: repository, Commit: "c0", File: file, Kind: repopeft.Assertion, InRepo: part,
+		Prefix: prefix, Target: target, Suffix: suffix, Function: "f"}
+}
+
+func TestAddTasks(t *testing.T) {
+	call := task("acme/a", "t.py", "x = g(", "1)", "", dataset.Train)
+	call.Kind = repopeft.Call
+	tasks := []*repopeft.Task{
+		task("acme/a", "t.py", "assert a == 1\nassert f(b == ", "2", ")\nrest", dataset.Validation), // out of order
+		task("acme/a", "t.py", "assert a == ", "1", "\nassert f(b == 2)\nrest", dataset.Train),
+		task("acme/a", "t.py", "imports\n\nassert a == ", "1", "", dataset.Test), // another layout: no continuation
+		call,
+		task("acme/d", "t.py", "assert q == ", "1", "", dataset.Train), // a test repository
+		task("acme/b", "t.py", "", "1", "", dataset.Train),             // nothing to complete
+	}
+	c := NewCorpus()
+	if err := c.AddTasks(sequenceOf(tasks...), nil, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Repositories(); !slices.Equal(got, []string{"acme/a"}) {
+		t.Fatalf("repositories %q, want acme/a alone", got)
+	}
+	describe := func(docs []*dataset.Document) (all []string) {
+		for _, d := range docs {
+			s := d.Text
+			for _, t := range d.Tasks {
+				s += "|" + d.Text[t.Start:t.End]
+			}
+			all = append(all, s)
+		}
+		slices.Sort(all)
+		return all
+	}
+	for _, tt := range []struct {
+		parts []dataset.Split
+		want  []string
+	}{
+		{nil, []string{"assert a == 1\nassert f(b == 2)\n|1|2", "imports\n\nassert a == 1\n|1", "x = g(1)|1)"}},
+		{[]dataset.Split{dataset.Train}, []string{"assert a == 1\nassert f(b == 2)\n|1", "x = g(1)|1)"}},
+		{[]dataset.Split{dataset.Validation}, []string{"assert a == 1\nassert f(b == 2)\n|2"}},
+	} {
+		if got := describe(c.Documents("acme/a", tt.parts...)); !slices.Equal(got, tt.want) {
+			t.Errorf("%v: got %q\nwant %q", tt.parts, got, tt.want)
+		}
+	}
+	only := NewCorpus()
+	if err := only.AddTasks(sequenceOf(tasks...), []repopeft.Kind{repopeft.Call}, true); err != nil {
+		t.Fatal(err)
+	}
+	if got := describe(only.Documents("acme/a")); !slices.Equal(got, []string{"x = g(1)|1)"}) {
+		t.Errorf("calls alone: got %q", got)
+	}
+	if only.Digest() == c.Digest() {
+		t.Error("other tasks have the same digest")
+	}
+	bad := task("acme/a", "t.py", "x", "1", "", "dev")
+	if err := NewCorpus().AddTasks(sequenceOf(bad), nil, false); err == nil || !strings.Contains(err.Error(), `"dev"`) {
+		t.Errorf("unknown part: error %v", err)
+	}
+	broken := errors.New("broken")
+	failing := func(yield func(*repopeft.Task, error) bool) { yield(nil, broken) }
+	if err := NewCorpus().AddTasks(failing, nil, false); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+}
+
+// TestInRepo checks that whole functions fall to one part, about as often as
+// they should.
+func TestInRepo(t *testing.T) {
+	counts := map[dataset.Split]int{}
+	for i := range 2000 {
+		counts[InRepo("acme/a", "t.py", "", fmt.Sprint(i))]++
+	}
+	if n := counts[dataset.Train]; n < 1550 || n > 1650 {
+		t.Errorf("%d of 2000 functions are for training, want about 1600", n)
+	}
+	if n := counts[dataset.Validation]; n < 160 || n > 240 {
+		t.Errorf("%d of 2000 functions are for validation, want about 200", n)
+	}
+	if InRepo("Acme/A", "t.py", "", "1") != InRepo("acme/a", "t.py", "", "1") {
+		t.Error("the case of a name matters")
+	}
+}
+
+func TestCut(t *testing.T) {
+	_, tok := tinyBase(t)
+	c := testCorpus(t)
+	docs := c.Documents("acme/a")
+	whole, err := Cut(tok, "acme/a", docs, WindowOptions{Tokens: 200}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks := 0
+	for _, d := range docs {
+		tasks += len(d.Tasks)
+	}
+	if got := NumTasks([]*Repository{whole}); got != tasks || len(whole.Files) != len(docs) {
+		t.Errorf("%d tasks in %d files, want %d in %d", got, len(whole.Files), tasks, len(docs))
+	}
+	some, err := Cut(tok, "acme/a", docs, WindowOptions{Tokens: 200}, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := NumTasks([]*Repository{some}); got != 5 {
+		t.Errorf("%d tasks, want 5", got)
+	}
+	// The blank before a target is the last token of the prefix, or part of the target.
+	spaced, err := Cut(tok, "acme/a", docs, WindowOptions{Tokens: 200, SpaceWithTarget: true}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := func(r *Repository) string {
+		w := r.Files[0][0]
+		return string(tok.Bytes(w.Tokens[w.Tasks[0].From]))
+	}
+	if a, b := first(whole), first(spaced); a[0] == ' ' || b[0] != ' ' {
+		t.Errorf("targets begin with %q and %q, want the second with a space", a, b)
+	}
+	if _, err := Cut(tok, "acme/b", docs, WindowOptions{Tokens: 200}, 0); err == nil {
+		t.Error("documents of another repository were accepted")
+	}
+}
+
+func TestPlan(t *testing.T) {
+	repos := repositories(1, "acme/a", "acme/c")
+	all := NumTasks(repos)
+	for _, share := range []bool{false, true} {
+		o := options(LoRA)
+		o.SharePrefixes = share
+		p := newPlan(repos, &o)
+		draws, windows := 0, 0
+		for step := 0; ; step++ {
+			ws, epoch := p.at(step)
+			if epoch == 1 {
+				break
+			}
+			tokens := 0
+			for _, w := range ws {
+				tokens += len(w.Tokens)
+			}
+			if tokens > o.TokensPerStep && len(ws) > 1 {
+				t.Errorf("step %d has %d tokens", step, tokens)
+			}
+			draws, windows = draws+draw(ws), windows+len(ws)
+			var again int
+			for _, pass := range passes(ws, o.TokensPerPass) {
+				again += len(pass)
+			}
+			if again != len(ws) {
+				t.Errorf("step %d: %d windows in its passes, want %d", step, again, len(ws))
+			}
+		}
+		if draws != all {
+			t.Errorf("share %t: an epoch has %d tasks, want %d", share, draws, all)
+		}
+	}
+	o := options(LoRA)
+	o.Epochs, o.Steps = 0, 7
+	if got := newPlan(repos, &o).numSteps(&o); got != 7 {
+		t.Errorf("%d steps, want 7", got)
+	}
+	o.Steps, o.Draws = 0, all+1
+	p := newPlan(repos, &o)
+	n, draws := p.numSteps(&o), 0
+	for step := range n {
+		ws, _ := p.at(step)
+		if draws >= all+1 {
+			t.Errorf("step %d of %d comes after %d draws", step, n, draws)
+		}
+		draws += draw(ws)
+	}
+	if draws < all+1 {
+		t.Errorf("%d draws in %d steps, want at least %d", draws, n, all+1)
+	}
+}
+
+func FuzzAddTasks(f *testing.F) {
+	f.Add("assert a == ", "1", "\n", "assert a == 1\nassert b == ", "2", ")")
+	f.Add("", "\xff", "", "\x00", "", "\n")
+	f.Fuzz(func(t *testing.T, p1, t1, s1, p2, t2, s2 string) {
+		c := NewCorpus()
+		if err := c.AddTasks(sequenceOf(task("acme/a", "t.py", p1, t1, s1, ""), task("acme/a", "t.py", p2, t2, s2, "")), nil, false); err != nil {
+			return
+		}
+		for _, d := range c.Documents("acme/a") {
+			if err := d.Validate(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
