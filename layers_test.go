@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"internal/compute", "internal/repopeft"},
 	{"internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/mine", "internal/sample", "internal/score"},
 	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/train"},
-	{"internal/bench", "internal/curves"},
+	{"internal/bench", "internal/curves", "internal/tune"},
 	{"cmd/code2lora", "reference/logits"},
 }
 
@@ -65,7 +65,7 @@ var dependencies = map[string][]string{
 	"github.com/shirou/gopsutil/v4":     {"internal/memory"},
 	"github.com/smacker/go-tree-sitter": {"internal/syntax"},
 	"github.com/spf13/cobra":            {"cmd/code2lora"},
-	"go.yaml.in/yaml/v3":                {"internal/catalog", "internal/train"},
+	"go.yaml.in/yaml/v3":                {"internal/catalog", "internal/train", "internal/tune"},
 	"golang.org/x/sys":                  {"internal/adapter", "internal/execute", "internal/gguf", "internal/kernel"},
 	"golang.org/x/term":                 {"cmd/code2lora"},
 	"golang.org/x/text":                 {"internal/gitrepo", "internal/tokenizer"},

@@ -48,8 +48,13 @@ type Config struct {
 type DataOptions struct {
 	// Folders are mined datasets and benchmarks; relative paths start at the
 	// configuration's folder.
-	Folders       []string `yaml:"folders" json:"-"`
-	Kinds         []string `yaml:"kinds" json:"kinds"` // of a benchmark's tasks; none: all
+	Folders []string `yaml:"folders" json:"-"`
+	// Tracks, Kinds and Languages select tasks of a benchmark; none: all, but for
+	// the track ood, which nothing is trained on.
+	Tracks    []string `yaml:"tracks" json:"tracks"`
+	Kinds     []string `yaml:"kinds" json:"kinds"`
+	Languages []string `yaml:"languages" json:"languages"`
+
 	WindowOptions `yaml:",inline"`
 	TrainTasks    int `yaml:"train_tasks" json:"train_tasks"` // per repository, at most; 0: all
 	// ValidationTasks bounds those of each validation repository or, for the
@@ -124,7 +129,7 @@ func (c *Config) validate() error {
 	if len(c.Data.Folders) == 0 {
 		errs = append(errs, errors.New("data.folders is missing: want folders of mined datasets or benchmarks"))
 	}
-	if _, err := c.Data.kinds(); err != nil {
+	if _, err := c.Data.Filter(); err != nil {
 		errs = append(errs, fmt.Errorf("data.%w", err))
 	}
 	if err := c.Data.WindowOptions.Validate(); err != nil {
@@ -143,17 +148,48 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
-func (o *DataOptions) kinds() ([]repopeft.Kind, error) {
-	var ks []repopeft.Kind
-	for _, name := range o.Kinds {
-		switch k := repopeft.Kind(name); k {
-		case repopeft.Assertion, repopeft.Call, repopeft.Line:
-			ks = append(ks, k)
-		default:
-			return nil, fmt.Errorf("kinds: %q: want %s, %s or %s", name, repopeft.Assertion, repopeft.Call, repopeft.Line)
+// Filter selects the tasks of a benchmark.
+func (o *DataOptions) Filter() (repopeft.Filter, error) {
+	var f repopeft.Filter
+	var err error
+	if f.Tracks, err = parse("tracks", o.Tracks, repopeft.Static, repopeft.Evolution); err != nil {
+		return f, err
+	}
+	if len(f.Tracks) == 0 {
+		f.Tracks = []repopeft.Track{repopeft.Static, repopeft.Evolution}
+	}
+	f.Kinds, err = parse("kinds", o.Kinds, repopeft.Assertion, repopeft.Call, repopeft.Line)
+	f.Languages = o.Languages
+	return f, err
+}
+
+// parse reads names, each of which must be one of some.
+func parse[T ~string](what string, names []string, some ...T) (list []T, err error) {
+	for _, name := range names {
+		if !slices.Contains(some, T(name)) {
+			return nil, fmt.Errorf("%s: %q: want one of %q", what, name, some)
+		}
+		list = append(list, T(name))
+	}
+	return list, nil
+}
+
+// Corpus reads the folders of the configuration.
+func (c *Config) Corpus(withTest bool) (*Corpus, error) {
+	filter, err := c.Data.Filter()
+	if err != nil {
+		return nil, err
+	}
+	corpus := NewCorpus()
+	for _, dir := range c.Data.Folders {
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(filepath.Dir(c.path), dir)
+		}
+		if err := corpus.AddFolder(dir, filter, withTest); err != nil {
+			return nil, err
 		}
 	}
-	return ks, nil
+	return corpus, nil
 }
 
 // Digest is the SHA-256 of the configuration file.
@@ -161,18 +197,6 @@ func (c *Config) Digest() string { return c.digest }
 
 // Dir is the folder of the job: beside the configuration, with its name.
 func (c *Config) Dir() string { return filepath.Join(filepath.Dir(c.path), c.Name) }
-
-// Folders are the folders of the data.
-func (c *Config) Folders() []string {
-	var dirs []string
-	for _, f := range c.Data.Folders {
-		if !filepath.IsAbs(f) {
-			f = filepath.Join(filepath.Dir(c.path), f)
-		}
-		dirs = append(dirs, f)
-	}
-	return dirs
-}
 
 // Points are the combinations of the grid in a fixed order, or the options as
 // they are.

@@ -7,6 +7,8 @@ import (
 	"hash"
 	"iter"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -113,11 +115,15 @@ func (c *Corpus) add(doc *dataset.Document, parts []dataset.Split) error {
 	return nil
 }
 
-// AddDataset adds the documents of a mined folder, divided by [InRepo].
-func (c *Corpus) AddDataset(ds *dataset.Dataset) error {
+// AddDataset adds the documents of a mined folder, divided by [InRepo]. Test
+// repositories are left out unless withTest.
+func (c *Corpus) AddDataset(ds *dataset.Dataset, withTest bool) error {
 	for doc, err := range ds.Documents() {
 		if err != nil {
 			return err
+		}
+		if !withTest && dataset.SplitOf(doc.Repository) == dataset.Test {
+			continue
 		}
 		if err := c.add(doc, make([]dataset.Split, len(doc.Tasks))); err != nil {
 			return err
@@ -126,11 +132,30 @@ func (c *Corpus) AddDataset(ds *dataset.Dataset) error {
 	return nil
 }
 
+// AddFolder adds a folder: a dataset, or of a benchmark the tasks that a filter
+// selects. Test repositories are left out unless withTest.
+func (c *Corpus) AddFolder(dir string, filter repopeft.Filter, withTest bool) error {
+	if _, err := os.Stat(filepath.Join(dir, "tasks.parquet")); err == nil {
+		b, err := repopeft.Open(dir)
+		if err != nil {
+			return err
+		}
+		if !withTest {
+			filter.Splits = []dataset.Split{dataset.Train, dataset.Validation}
+		}
+		return c.AddTasks(b.Tasks(filter), withTest)
+	}
+	ds, err := dataset.Open(dir)
+	if err != nil {
+		return err
+	}
+	return c.AddDataset(ds, withTest)
+}
+
 // AddTasks adds tasks of a benchmark. Those of one file whose prefixes continue
-// each other make one document, whatever layout their profile gives a prefix;
-// tasks of one file that follow each other find together. Test repositories,
-// whose tasks are of no use here, are left out unless withTest.
-func (c *Corpus) AddTasks(tasks iter.Seq2[*repopeft.Task, error], kinds []repopeft.Kind, withTest bool) error {
+// each other make one document, whatever layout their profile gives a prefix, if
+// they come one after the other. Test repositories are left out unless withTest.
+func (c *Corpus) AddTasks(tasks iter.Seq2[*repopeft.Task, error], withTest bool) error {
 	type file struct{ repository, commit, path string }
 	var at file
 	var held []*repopeft.Task
@@ -148,8 +173,8 @@ func (c *Corpus) AddTasks(tasks iter.Seq2[*repopeft.Task, error], kinds []repope
 		if err != nil {
 			return err
 		}
-		if len(kinds) > 0 && !slices.Contains(kinds, t.Kind) || t.Prefix == "" {
-			continue
+		if t.Prefix == "" {
+			continue // nothing comes before the target
 		}
 		if !withTest && dataset.SplitOf(t.Repository) == dataset.Test {
 			continue

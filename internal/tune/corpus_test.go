@@ -40,7 +40,7 @@ func TestAddTasks(t *testing.T) {
 		task("acme/b", "t.py", "", "1", "", dataset.Train),             // nothing to complete
 	}
 	c := NewCorpus()
-	if err := c.AddTasks(sequenceOf(tasks...), nil, false); err != nil {
+	if err := c.AddTasks(sequenceOf(tasks...), false); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.Repositories(); !slices.Equal(got, []string{"acme/a"}) {
@@ -69,23 +69,20 @@ func TestAddTasks(t *testing.T) {
 			t.Errorf("%v: got %q\nwant %q", tt.parts, got, tt.want)
 		}
 	}
-	only := NewCorpus()
-	if err := only.AddTasks(sequenceOf(tasks...), []repopeft.Kind{repopeft.Call}, true); err != nil {
+	all := NewCorpus()
+	if err := all.AddTasks(sequenceOf(tasks...), true); err != nil {
 		t.Fatal(err)
 	}
-	if got := describe(only.Documents("acme/a")); !slices.Equal(got, []string{"x = g(1)|1)"}) {
-		t.Errorf("calls alone: got %q", got)
-	}
-	if only.Digest() == c.Digest() {
-		t.Error("other tasks have the same digest")
+	if got := all.Repositories(); !slices.Equal(got, []string{"acme/a", "acme/d"}) || all.Digest() == c.Digest() {
+		t.Errorf("with test repositories: %q, digests equal: %t", got, all.Digest() == c.Digest())
 	}
 	bad := task("acme/a", "t.py", "x", "1", "", "dev")
-	if err := NewCorpus().AddTasks(sequenceOf(bad), nil, false); err == nil || !strings.Contains(err.Error(), `"dev"`) {
+	if err := NewCorpus().AddTasks(sequenceOf(bad), false); err == nil || !strings.Contains(err.Error(), `"dev"`) {
 		t.Errorf("unknown part: error %v", err)
 	}
 	broken := errors.New("broken")
 	failing := func(yield func(*repopeft.Task, error) bool) { yield(nil, broken) }
-	if err := NewCorpus().AddTasks(failing, nil, false); !errors.Is(err, broken) {
+	if err := NewCorpus().AddTasks(failing, false); !errors.Is(err, broken) {
 		t.Errorf("error %v, want %v", err, broken)
 	}
 }
@@ -205,7 +202,7 @@ func FuzzAddTasks(f *testing.F) {
 	f.Add("", "\xff", "", "\x00", "", "\n")
 	f.Fuzz(func(t *testing.T, p1, t1, s1, p2, t2, s2 string) {
 		c := NewCorpus()
-		if err := c.AddTasks(sequenceOf(task("acme/a", "t.py", p1, t1, s1, ""), task("acme/a", "t.py", p2, t2, s2, "")), nil, false); err != nil {
+		if err := c.AddTasks(sequenceOf(task("acme/a", "t.py", p1, t1, s1, ""), task("acme/a", "t.py", p2, t2, s2, "")), false); err != nil {
 			return
 		}
 		for _, d := range c.Documents("acme/a") {
@@ -214,4 +211,52 @@ func FuzzAddTasks(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAddFolder reads a benchmark and a dataset.
+func TestAddFolder(t *testing.T) {
+	dir := t.TempDir()
+	w, err := repopeft.NewWriter(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Discard()
+	m := &repopeft.Manifest{Tool: "test", Profile: "strict"}
+	for i, name := range []string{"acme/a", "acme/b", "acme/c", "acme/d"} {
+		text := "import m\n"
+		for k, track := range []repopeft.Track{repopeft.Static, repopeft.Static, repopeft.OOD} {
+			q := &repopeft.Task{Repository: name, Track: track, Split: dataset.SplitOf(name), InRepo: dataset.Train, Commit: strings.Repeat("ab", 20),
+				File: "t.py", Language: "python", Kind: repopeft.Assertion, Line: 1 + i, Start: 30 * k, End: 30*k + 1, Prefix: text + "assert x == ", Target: "1", Suffix: "\n"}
+			q.ID = repopeft.TaskID(q.Repository, q.Commit, q.File, q.Kind, q.Start, q.End)
+			text = q.Prefix + "1\n"
+			if err := w.WriteTask(q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.Repositories = append(m.Repositories, repopeft.Repository{Name: name, Commit: strings.Repeat("ab", 20)})
+	}
+	if err := w.Close(m); err != nil {
+		t.Fatal(err)
+	}
+	filter, err := (&DataOptions{}).Filter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewCorpus()
+	if err := c.AddFolder(dir, filter, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Repositories(); !slices.Equal(got, []string{"acme/a", "acme/b", "acme/c"}) {
+		t.Errorf("repositories %q, want those that are not of the test split", got)
+	}
+	docs := c.Documents("acme/a", dataset.Train)
+	if len(docs) != 1 || len(docs[0].Tasks) != 2 {
+		t.Errorf("documents %+v, want one with the two tasks of the static track", docs)
+	}
+	if err := NewCorpus().AddFolder(t.TempDir(), filter, false); !errors.Is(err, dataset.ErrUnfinished) {
+		t.Errorf("an empty folder: error %v, want %v", err, dataset.ErrUnfinished)
+	}
+	if _, err := (&DataOptions{Tracks: []string{"ood"}}).Filter(); err == nil {
+		t.Error("the track ood was accepted")
+	}
 }
