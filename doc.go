@@ -27,8 +27,8 @@
 // # From the vector to an adapter
 //
 // hypernet generates an adapter from a representation, forward and backward.
-// It has the direct head of arXiv 2606.06492 and a factored one that fits into
-// a few megabytes; it standardises its input, and reads and writes checkpoints.
+// It has the direct head of arXiv 2606.06492, a factored one that fits into a few
+// megabytes, and Text2LoRA, which reads a description; it standardises its input, and reads and writes checkpoints.
 //
 // runs, which is not in internal/, has the configurations of the training runs
 // and the checkpoints that come with the program.
@@ -93,6 +93,9 @@
 //
 // audit tells whether a generator of adapters uses the repository that it is
 // given, or only looks as if.
+//
+// tune fits adapters directly, by gradient, for all repositories or for one: what
+// a hypernetwork is compared with.
 //
 // curves draws the metrics of a run.
 //

@@ -80,9 +80,9 @@ func (c *Corpus) Documents(repository string, parts ...dataset.Split) []*dataset
 func InRepo(repository, file, class, function string) dataset.Split {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", strings.ToLower(repository), file, class, function))
 	switch n := int(sum[0])<<8 | int(sum[1]); {
-	case n < 1<<16/10:
+	case n < 6554: // of 65,536
 		return dataset.Test
-	case n < 1<<16/5:
+	case n < 13108:
 		return dataset.Validation
 	}
 	return dataset.Train
