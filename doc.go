@@ -82,6 +82,9 @@
 // CodeBLEU, and the kind of a mistake; in a reading that never sees the target,
 // and in the paper's, which does.
 //
+// retrieve makes the text that a method without an adapter puts before a prefix:
+// chunks like it, the definitions that it uses, other tests.
+//
 // sample fetches the repository that the demo adapts to, one of the test split,
 // and picks the assertions that it completes.
 //

@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"internal/compute", "internal/repopeft"},
 	{"internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/mine", "internal/sample", "internal/score"},
 	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/train"},
-	{"internal/bench", "internal/curves", "internal/tune"},
+	{"internal/bench", "internal/curves", "internal/retrieve", "internal/tune"},
 	{"cmd/code2lora", "reference/logits"},
 }
 
@@ -70,7 +70,7 @@ var dependencies = map[string][]string{
 	"golang.org/x/term":                 {"cmd/code2lora"},
 	"golang.org/x/text":                 {"internal/gitrepo", "internal/tokenizer"},
 	"gonum.org/v1/gonum":                {"internal/audit", "internal/encoder", "internal/hypernet", "internal/mine", "internal/stats"},
-	"gonum.org/v1/plot":                 {"internal/bench", "internal/curves"},
+	"gonum.org/v1/plot":                 {"internal/bench", "internal/curves", "internal/retrieve"},
 }
 
 // cgoPackages are the only packages with import "C", their own or that of a

@@ -162,3 +162,49 @@ func TestAssertionsChunker(t *testing.T) {
 		t.Errorf("1000 characters before: got %q, want all of the file before", got)
 	}
 }
+
+// TestOtherLanguages: what a chunker finds, and how it is shortened.
+func TestOtherLanguages(t *testing.T) {
+	body := strings.Repeat("    work();\n", 8)
+	tests := []struct {
+		path, source string
+		units, tests string
+		short        string // part of the first unit when it is short
+	}{
+		{"a/A.java", "package a;\n\n/** Says. */\npublic class A {\n  int x = 1;\n  A() {\n" + body + "  }\n  int f(int y) {\n" + body + "  }\n}\n",
+			"A", "", "int f(int y) { ... }\n}"},
+		{"a/ATest.java", "class ATest {\n  @Test\n  void adds() {\n    assertEquals(1, f());\n  }\n}\n", "ATest", "ATest.adds", "assertEquals"},
+		{"a.ts", "import x from 'y';\n\n// Says.\nexport function f(x: number): number {\n" + body + "}\n\nclass B { g() { return 1; } }\n", "f B", "", "number { ... }"},
+		{"a.test.js", "test('adds up', () => {\n  expect(f(1)).toBe(2);\n});\n", "", "adds up", ""},
+	}
+	symbols := func(chunks []Chunk) string {
+		var all []string
+		for _, c := range chunks {
+			all = append(all, c.Symbol)
+		}
+		return strings.Join(all, " ")
+	}
+	for _, tt := range tests {
+		units := Units{}.Chunks(tt.path, []byte(tt.source))
+		if got := symbols(units); tt.units != "" && got != tt.units {
+			t.Errorf("%s: got units %q, want %q", tt.path, got, tt.units)
+		}
+		if got := symbols(Tests{}.Chunks(tt.path, []byte(tt.source))); got != tt.tests {
+			t.Errorf("%s: got tests %q, want %q", tt.path, got, tt.tests)
+		}
+		if tt.short == "" {
+			continue
+		}
+		u := units[0]
+		if !strings.HasPrefix(u.Head, "// File: "+tt.path+"\n") {
+			t.Errorf("%s: got head %q", tt.path, u.Head)
+		}
+		if got := shorten(block{path: u.Path, head: u.Head, code: u.Code}); !strings.Contains(got, tt.short) {
+			t.Errorf("%s: got\n%s\nwant %q in it", tt.path, got, tt.short)
+		}
+	}
+	short := shorten(block{path: "A.java", code: tests[0].source})
+	if strings.Count(short, "work();") != 8 || !strings.Contains(short, "/** Says. */") {
+		t.Errorf("got\n%s\nwant the constructor whole and the comment", short)
+	}
+}

@@ -236,12 +236,15 @@ func TestNothingHidden(t *testing.T) {
 	for _, level := range disclosure.Levels {
 		contexts := everything()
 		for _, asked := range slices.Sorted(maps.Keys(files)) {
+			if strings.Contains(asked, "__init__") {
+				continue // others need their lines as they are
+			}
 			marked := maps.Clone(files)
 			n := 0
 			for line := range strings.Lines(files[asked]) {
 				n++
 				line = strings.TrimRight(line, "\n")
-				if strings.HasSuffix(line, `"`) || strings.HasSuffix(line, ",") || strings.TrimSpace(line) == "" || strings.Contains(asked, "__init__") {
+				if strings.HasSuffix(line, `"`) || strings.HasSuffix(line, ",") || strings.TrimSpace(line) == "" {
 					continue
 				}
 				marked[asked] = strings.Replace(marked[asked], line+"\n", fmt.Sprintf("%s # HIDDEN_%d\n", line, n), 1)
