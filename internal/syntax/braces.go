@@ -53,18 +53,17 @@ func (w *walker) label(s scope, i int) {
 	}
 }
 
-// define adds a definition, which extends from an offset to another, has its
-// body in a node (or -1) and what precedes it (decorators, "export") from
-// above on. It returns the scope inside.
-func (w *walker) define(d Definition, s scope, body, above int) scope {
+// define adds a definition, of which the caller knows the name and nature, the
+// extent, and the body if it has one. What precedes it (decorators, "export")
+// begins at above. It returns the scope inside.
+func (w *walker) define(d Definition, s scope, above int) scope {
 	d.Line, d.EndLine = lineOf(w.lines, d.Start), lineOf(w.lines, max(d.Start, d.End-1))
 	if d.DecoratorLine == 0 {
 		d.DecoratorLine = d.Line
 	}
 	d.Parent, d.Direct = s.parent, s.direct
 	d.Signature = Span{d.Start, d.End}
-	if body >= 0 {
-		d.Body = w.span(body)
+	if d.Body.End > 0 {
 		head := bytes.TrimRight(w.source[d.Start:max(d.Start, d.Body.Start)], blanks+"\n")
 		d.Signature.End = d.Start + len(head)
 	}

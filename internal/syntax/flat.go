@@ -8,28 +8,14 @@ import (
 	"strings"
 
 	sitter "github.com/smacker/go-tree-sitter"
-	"github.com/smacker/go-tree-sitter/java"
-	"github.com/smacker/go-tree-sitter/javascript"
-	"github.com/smacker/go-tree-sitter/python"
-	typescripttsx "github.com/smacker/go-tree-sitter/typescript/tsx"
-	"github.com/smacker/go-tree-sitter/typescript/typescript"
 )
 
-// tsx is the grammar of TypeScript with elements of JSX.
+// tsx is the name of the grammar of TypeScript with elements of JSX.
 const tsx = "tsx"
 
-// grammars are those of tree-sitter.
-var grammars = map[string]func() *sitter.Language{
-	"java":       java.GetLanguage,
-	"javascript": javascript.GetLanguage,
-	"python":     python.GetLanguage,
-	"typescript": typescript.GetLanguage,
-	tsx:          typescripttsx.GetLanguage,
-}
-
-// node is a node of a syntax tree. A node stands before its children, which
+// flatNode is a node of a syntax tree. A node stands before its children, which
 // end where limit says, so that a whole tree is walked by counting.
-type node struct {
+type flatNode struct {
 	kind       string // in the grammar's words
 	field      string // the role it has in its parent, or ""
 	start, end int
@@ -41,18 +27,18 @@ type node struct {
 	hasBroken  bool // it, or something within it, is broken
 }
 
-// tree is a syntax tree as plain data.
-type tree struct {
+// flat is a syntax tree as plain data.
+type flat struct {
 	source   []byte
-	nodes    []node
+	nodes    []flatNode
 	comments []Span
 	lines    []int // offsets where the lines begin
 	errors   int   // nodes that are broken
 }
 
-// parseTree reads source by one of the grammars.
-func parseTree(grammar string, source []byte) (*tree, error) {
-	g, ok := grammars[grammar]
+// parseFlat reads source by one of the grammars.
+func parseFlat(grammar string, source []byte) (*flat, error) {
+	g, ok := treeGrammars[grammar]
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrLanguage, grammar)
 	}
@@ -66,8 +52,8 @@ func parseTree(grammar string, source []byte) (*tree, error) {
 		return nil, fmt.Errorf("parsing %s: %w", grammar, err)
 	}
 	defer parsed.Close()
-	t := &tree{source: source, lines: lineStarts(source), nodes: make([]node, 0, len(source)/8)}
-	t.copy(parsed.RootNode(), language)
+	t := &flat{source: source, lines: lineStarts(source), nodes: make([]flatNode, 0, len(source)/8)}
+	t.fill(parsed.RootNode(), language)
 	return t, nil
 }
 
@@ -79,9 +65,9 @@ type symbol struct {
 
 const errorSymbol = sitter.Symbol(^uint16(0)) // ts_builtin_sym_error
 
-// copy fills the nodes. It has a cursor rather than calls itself, since
+// fill copies the nodes. It has a cursor rather than calls itself, since
 // hostile source nests deeper than a goroutine should.
-func (t *tree) copy(root *sitter.Node, language *sitter.Language) {
+func (t *flat) fill(root *sitter.Node, language *sitter.Language) {
 	symbols := map[sitter.Symbol]symbol{}
 	cursor := sitter.NewTreeCursor(root)
 	defer cursor.Close()
@@ -98,7 +84,7 @@ func (t *tree) copy(root *sitter.Node, language *sitter.Language) {
 			symbols[id] = s
 		}
 		i := len(t.nodes)
-		c := node{kind: s.kind, named: s.named, start: int(n.StartByte()), end: int(n.EndByte()), parent: parent, prev: prev}
+		c := flatNode{kind: s.kind, named: s.named, start: int(n.StartByte()), end: int(n.EndByte()), parent: parent, prev: prev}
 		if parent >= 0 {
 			c.field = cursor.CurrentFieldName()
 		}
@@ -128,7 +114,7 @@ func (t *tree) copy(root *sitter.Node, language *sitter.Language) {
 }
 
 // close ends a node whose descendants are all there.
-func (t *tree) close(i int) {
+func (t *flat) close(i int) {
 	n := &t.nodes[i]
 	n.limit = len(t.nodes)
 	if n.hasBroken && n.parent >= 0 {
@@ -138,7 +124,7 @@ func (t *tree) close(i int) {
 
 // walk visits the nodes from the root on. visit returns the scope of the
 // node's children, and whether they can contain anything of interest.
-func (t *tree) walk(root scope, visit func(i int, s scope) (scope, bool)) {
+func (t *flat) walk(root scope, visit func(i int, s scope) (scope, bool)) {
 	type level struct {
 		limit int
 		scope
@@ -160,7 +146,7 @@ func (t *tree) walk(root scope, visit func(i int, s scope) (scope, bool)) {
 }
 
 // first returns the first child of a node, or -1; -1 has none.
-func (t *tree) first(i int) int {
+func (t *flat) first(i int) int {
 	if i >= 0 && t.nodes[i].limit > i+1 {
 		return i + 1
 	}
@@ -168,7 +154,7 @@ func (t *tree) first(i int) int {
 }
 
 // next returns the sibling behind a node, or -1.
-func (t *tree) next(i int) int {
+func (t *flat) next(i int) int {
 	n := t.nodes[i]
 	if n.parent >= 0 && n.limit < t.nodes[n.parent].limit {
 		return n.limit
@@ -177,7 +163,7 @@ func (t *tree) next(i int) int {
 }
 
 // field returns the first child of a node that has a role, or -1.
-func (t *tree) field(i int, name string) int {
+func (t *flat) field(i int, name string) int {
 	for c := t.first(i); c >= 0; c = t.next(c) {
 		if t.nodes[c].field == name {
 			return c
@@ -187,7 +173,7 @@ func (t *tree) field(i int, name string) int {
 }
 
 // child returns the first child of a kind, or -1.
-func (t *tree) child(i int, kind string) int {
+func (t *flat) child(i int, kind string) int {
 	for c := t.first(i); c >= 0; c = t.next(c) {
 		if t.nodes[c].kind == kind {
 			return c
@@ -197,7 +183,7 @@ func (t *tree) child(i int, kind string) int {
 }
 
 // named returns the named children that aren't comments.
-func (t *tree) named(i int) []int {
+func (t *flat) named(i int) []int {
 	var out []int
 	for c := t.first(i); c >= 0; c = t.next(c) {
 		if n := &t.nodes[c]; n.named && !strings.HasSuffix(n.kind, "comment") {
@@ -207,7 +193,7 @@ func (t *tree) named(i int) []int {
 	return out
 }
 
-func (t *tree) kind(i int) string {
+func (t *flat) kind(i int) string {
 	if i < 0 {
 		return ""
 	}
@@ -215,7 +201,7 @@ func (t *tree) kind(i int) string {
 }
 
 // bytes is the text of a node; -1 has none.
-func (t *tree) bytes(i int) []byte {
+func (t *flat) bytes(i int) []byte {
 	if i < 0 {
 		return nil
 	}
@@ -223,15 +209,21 @@ func (t *tree) bytes(i int) []byte {
 }
 
 // text is a copy of the text of a node; -1 has none.
-func (t *tree) text(i int) string { return string(t.bytes(i)) }
+func (t *flat) text(i int) string { return string(t.bytes(i)) }
 
-func (t *tree) span(i int) Span { return Span{t.nodes[i].start, t.nodes[i].end} }
+// span is the extent of a node; -1 has none.
+func (t *flat) span(i int) Span {
+	if i < 0 {
+		return Span{}
+	}
+	return Span{t.nodes[i].start, t.nodes[i].end}
+}
 
 // line returns the line that a node begins on.
-func (t *tree) line(i int) int { return lineOf(t.lines, t.nodes[i].start) }
+func (t *flat) line(i int) int { return lineOf(t.lines, t.nodes[i].start) }
 
 // endLine returns the line of the node's last byte.
-func (t *tree) endLine(i int) int {
+func (t *flat) endLine(i int) int {
 	n := &t.nodes[i]
 	return lineOf(t.lines, max(n.start, n.end-1))
 }

@@ -12,7 +12,7 @@ type javaWalker struct {
 	jupiter bool         // the file imports JUnit 5: messages come last
 }
 
-func javaOutline(t *tree) *Outline {
+func javaOutline(t *flat) *Outline {
 	w := javaWalker{walker: walker{t, &Outline{}}, cases: map[int]bool{}}
 	t.walk(module, w.visit)
 	return w.out
@@ -97,7 +97,7 @@ func (w *javaWalker) line(i int, s scope) {
 	case "switch_block_statement_group":
 		w.label(s, i)
 	case "switch_rule":
-		if body := w.named(i); len(body) == 2 && w.source[w.nodes[body[1]].start] == '{' && w.endLine(i) > w.tree.line(i) {
+		if body := w.named(i); len(body) == 2 && w.source[w.nodes[body[1]].start] == '{' && w.endLine(i) > w.flat.line(i) {
 			w.addLine(s, i, w.nodes[body[1]].start+1)
 		} else if !bytes.HasPrefix(w.bytes(i), []byte("default")) {
 			w.addStatement(s, i)
@@ -131,7 +131,8 @@ func (w *javaWalker) definition(i int, s scope) scope {
 	} else if w.cases[s.parent] && strings.HasPrefix(d.Name, "test") && w.text(w.field(i, "type")) == "void" {
 		d.Test = true
 	}
-	return w.define(d, s, w.field(i, "body"), n.start)
+	d.Body = w.span(w.field(i, "body"))
+	return w.define(d, s, n.start)
 }
 
 // modifiers reads the modifiers that begin a definition, and takes the
@@ -145,7 +146,7 @@ func (w *javaWalker) modifiers(i int, d *Definition) {
 			if javaTests[name[strings.LastIndexByte(name, '.')+1:]] && !d.Class {
 				d.Test = true
 			}
-			d.DecoratorLine = w.tree.line(i)
+			d.DecoratorLine = w.flat.line(i)
 			continue
 		case "public":
 			d.Exported = true
@@ -189,7 +190,7 @@ func (w *javaWalker) imports(i int, s scope) {
 			return
 		}
 	}
-	ref := ImportRef{Module: strings.Join(strings.Fields(w.text(path)), ""), Start: n.start, End: n.end, Line: w.tree.line(i), Function: s.function}
+	ref := ImportRef{Module: strings.Join(strings.Fields(w.text(path)), ""), Start: n.start, End: n.end, Line: w.flat.line(i), Function: s.function}
 	if strings.HasPrefix(ref.Module, "org.junit.jupiter.") {
 		w.jupiter = true
 	}

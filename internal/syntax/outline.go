@@ -114,7 +114,7 @@ func ParseLanguage(language string, source []byte) (*Outline, error) {
 }
 
 // outliners make the outline of a tree; for Go see goOutline.
-var outliners = map[string]func(*tree) *Outline{
+var outliners = map[string]func(*flat) *Outline{
 	"java":       javaOutline,
 	"javascript": scriptOutline,
 	"python":     pythonOutline,
@@ -130,7 +130,7 @@ func parse(language, grammar string, source []byte) (*Outline, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrLanguage, language)
 	}
-	t, err := parseTree(grammar, source)
+	t, err := parseFlat(grammar, source)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ type pythonWalker struct {
 	tests map[int]bool // the classes, by their index, whose methods test_* are tests
 }
 
-func pythonOutline(t *tree) *Outline {
+func pythonOutline(t *flat) *Outline {
 	w := pythonWalker{walker{t, &Outline{}}, map[int]bool{}}
 	t.walk(module, w.visit)
 	return w.out
@@ -40,7 +40,7 @@ func (w *pythonWalker) visit(i int, s scope) (scope, bool) {
 	case "block":
 		s.body = ofDefinition // and not of an "if"
 	case "decorated_definition":
-		s.decoratorLine = w.tree.line(i)
+		s.decoratorLine = w.flat.line(i)
 		s.body = s.direct // the definition within is as direct as this
 	case "function_definition", "class_definition":
 		return w.definition(i, s, decoratorLine), true
@@ -64,8 +64,8 @@ func (w *pythonWalker) definition(i int, s scope, decoratorLine int) scope {
 		Name:  w.text(w.field(i, "name")),
 		Class: n.kind == "class_definition",
 		Start: n.start, End: n.end,
-		Line: w.tree.line(i), EndLine: w.endLine(i),
-		DecoratorLine: w.tree.line(i),
+		Line: w.flat.line(i), EndLine: w.endLine(i),
+		DecoratorLine: w.flat.line(i),
 		Parent:        s.parent,
 		Direct:        s.direct,
 		Signature:     w.span(i),
@@ -137,7 +137,7 @@ func (w *pythonWalker) statement(i, parent int) {
 	s := Statement{
 		Kind:  Other,
 		Start: n.start, End: n.end,
-		Line: w.tree.line(i), EndLine: w.endLine(i),
+		Line: w.flat.line(i), EndLine: w.endLine(i),
 		Parent: parent,
 	}
 	switch n.kind {
@@ -183,7 +183,7 @@ func (w *pythonWalker) line(i int, s scope) {
 		"elif_clause", "except_clause", "except_group_clause", "case_clause":
 		if colon := w.child(i, ":"); colon >= 0 {
 			head := colon
-			if b := w.next(colon); w.kind(b) == "block" && w.endLine(b) == w.tree.line(colon) {
+			if b := w.next(colon); w.kind(b) == "block" && w.endLine(b) == w.flat.line(colon) {
 				head = b // if x: y
 			}
 			w.addLine(s, i, w.nodes[head].end)
@@ -200,7 +200,7 @@ func (w *pythonWalker) line(i int, s scope) {
 // imports records the modules of an import statement.
 func (w *pythonWalker) imports(i int, s scope) {
 	n := &w.nodes[i]
-	ref := ImportRef{Start: n.start, End: n.end, Line: w.tree.line(i), Function: s.function}
+	ref := ImportRef{Start: n.start, End: n.end, Line: w.flat.line(i), Function: s.function}
 	if n.kind != "import_statement" {
 		ref.Module = "__future__"
 		if module := w.field(i, "module_name"); module >= 0 {

@@ -7,7 +7,7 @@ type scriptWalker struct {
 	walker
 }
 
-func scriptOutline(t *tree) *Outline {
+func scriptOutline(t *flat) *Outline {
 	w := scriptWalker{walker{t, &Outline{}}}
 	t.walk(module, w.visit)
 	w.out.withoutImports()
@@ -105,8 +105,9 @@ func (w *scriptWalker) declaration(i int, s scope) scope {
 		d.Class = true
 		d.Exported = w.kind(n.parent) == "export_statement"
 	}
+	d.Body = w.span(w.field(i, "body"))
 	above := w.above(i, &d)
-	return w.define(d, s, w.field(i, "body"), above)
+	return w.define(d, s, above)
 }
 
 // above returns where what precedes a definition begins: its decorators and
@@ -197,8 +198,9 @@ func (w *scriptWalker) expression(i int, s scope) (scope, bool) {
 	if d.Test {
 		d.End = w.nodes[outer].end
 	}
+	d.Body = w.span(w.field(i, "body"))
 	above := w.above(outer, &d)
-	return w.define(d, s, w.field(i, "body"), above), true
+	return w.define(d, s, above), true
 }
 
 // unquote returns a string without its quotation marks, and other text as it is.

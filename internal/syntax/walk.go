@@ -38,7 +38,7 @@ func (w *walker) within(s scope, class bool) scope {
 
 // walker collects an Outline from a syntax tree.
 type walker struct {
-	*tree
+	*flat
 	out *Outline
 }
 
