@@ -126,9 +126,8 @@ func (w *javaWalker) definition(i int, s scope) scope {
 		w.modifiers(modifiers, &d)
 	}
 	if d.Class {
-		super := strings.TrimSpace(w.text(w.field(i, "superclass")))
-		w.cases[len(w.out.Definitions)] = strings.HasSuffix(super, "TestCase")
-	} else if w.cases[s.parent] && strings.HasPrefix(d.Name, "test") && w.text(w.field(i, "type")) == "void" {
+		w.cases[len(w.out.Definitions)] = bytes.HasSuffix(w.bytes(w.field(i, "superclass")), []byte("TestCase"))
+	} else if w.cases[s.parent] && strings.HasPrefix(d.Name, "test") && w.kind(w.field(i, "type")) == "void_type" {
 		d.Test = true
 	}
 	d.Body = w.span(w.field(i, "body"))

@@ -113,15 +113,29 @@ func ParseLanguage(language string, source []byte) (*Outline, error) {
 	return parse(language, language, source)
 }
 
-// outliners make the outline of a tree; for Go see goOutline.
-var outliners = map[string]func(*flat) *Outline{
-	"java":       javaOutline,
-	"javascript": scriptOutline,
-	"python":     pythonOutline,
-	"typescript": scriptOutline,
+// outliners make the outline of source by a grammar, which is named as its
+// language but for tsx.
+var outliners = map[string]func(grammar string, source []byte) (*Outline, error){
+	"go":         func(_ string, source []byte) (*Outline, error) { return goOutline(source), nil },
+	"java":       byTree(javaOutline),
+	"javascript": byTree(scriptOutline),
+	"python":     byTree(pythonOutline),
+	"typescript": byTree(scriptOutline),
 }
 
-// parse reads source by a grammar, which is named as its language but for tsx.
+// byTree makes an outline by way of tree-sitter.
+func byTree(outline func(*flat) *Outline) func(string, []byte) (*Outline, error) {
+	return func(grammar string, source []byte) (*Outline, error) {
+		t, err := parseFlat(grammar, source)
+		if err != nil {
+			return nil, err
+		}
+		o := outline(t)
+		o.Errors = t.errors
+		return o, nil
+	}
+}
+
 func parse(language, grammar string, source []byte) (*Outline, error) {
 	if len(source) > MaxBytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(source), MaxBytes)
@@ -130,13 +144,11 @@ func parse(language, grammar string, source []byte) (*Outline, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrLanguage, language)
 	}
-	t, err := parseFlat(grammar, source)
+	o, err := outline(grammar, source)
 	if err != nil {
 		return nil, err
 	}
-	o := outline(t)
 	o.Language = language
-	o.Errors = t.errors
 	o.sort()
 	return o, nil
 }

@@ -146,3 +146,93 @@ func TestReceiverLength(t *testing.T) {
 		t.Errorf("receiver of %d bytes: %q", n, last)
 	}
 }
+
+// Nesting that would exhaust a recursive walk is read, or given up as broken.
+func TestOutlineDeep(t *testing.T) {
+	const n = 3000
+	for _, tt := range []struct{ file, before, middle, after string }{
+		{"a.js", "function f(){", "", "}"},
+		{"a.js", "it(`${", "", "}`,()=>{})"},
+		{"a.js", "expect(x).to.equal(1).", "b", ""},
+		{"a.js", "if(a){}else ", "b()", ""},
+		{"a.tsx", "<a>", "", "</a>"},
+		{"a.ts", "type A = B<", "", ">"},
+		{"a.java", "class A { void f() { ", "", "}}"},
+		{"a.java", "class A { void f() { assertThat(x)", ".b()", "; }}"},
+	} {
+		source := strings.Repeat(tt.before, n) + tt.middle + strings.Repeat(tt.after, n)
+		if _, err := ParseFile(tt.file, []byte(source)); err != nil {
+			t.Errorf("%s %q...: %v", tt.file, tt.before, err)
+		}
+	}
+}
+
+func FuzzParseFile(f *testing.F) {
+	files := []string{"a.py", "a.go", "a.js", "a.ts", "a.tsx", "a.java"}
+	for i, source := range []string{
+		"import a.b as c\nfrom .. import (d as e)\n# c\n@f\nclass G(TestCase):\n  async def testH(self):\n    'doc'\n    if i: j.k(l)(m); n = 1 # o\r\n\tassert p == q\f\n",
+		"package p\nimport . `a`\n// c\nfunc (s *S[T]) TestA(t *testing.T) {\r\n\tif got := f(); !(got != g(1)) { t.Fatal(x...) }\n\tassert.Equal(t, 1, `a\r\n`)\n\tcase x: /* \r */\n}\n//line b.go:7\nfunc Te",
+		"import a, {b as c} from 'd'; const {e, f: g} = await import(\"h\").i;\nit.each`x`(`${y}`, async () => { expect(z).not.to.equal(1)\n /* c */ })\nif (a) b(); else c()",
+		"@A export abstract class B<C> { @D() private #e = <F>(g?: h) => i!.j?.k<l>(m); n(): void; }\nexport * from 'o'\nnamespace P { enum Q {} }",
+		"const a = <b c={() => d(<e/>)}>{/* f */}</b>; export default class extends G { static { h() } }",
+		"package a.b;import static c.D.*;@E(f=1) public record G<H>(int i) { @Test void j() throws K { assertEquals(\"l\" + m, n, () -> { switch (o) { case 1 -> { p(); } default: q(); } }); new R<>(1) {}; } }",
+	} {
+		f.Add(uint8(i), []byte(source))
+	}
+	f.Fuzz(func(t *testing.T, language uint8, source []byte) {
+		o, err := ParseFile(files[int(language)%len(files)], source)
+		if err != nil {
+			return
+		}
+		in := func(what string, at int, s Span) {
+			if s.Start < 0 || s.Start > s.End || s.End > len(source) {
+				t.Errorf("%s %d: %d..%d of %d bytes", what, at, s.Start, s.End, len(source))
+			}
+		}
+		definition := func(what string, at, i int) {
+			if i < None || i >= len(o.Definitions) {
+				t.Errorf("%s %d: there is no definition %d", what, at, i)
+			}
+		}
+		for i, d := range o.Definitions {
+			in("definition", i, Span{d.Start, d.End})
+			in("signature", i, d.Signature)
+			in("body", i, d.Body)
+			in("doc", i, d.Doc)
+			if d.DecoratorLine > d.Line || d.Line > d.EndLine || d.Parent >= i {
+				t.Errorf("definition %d: %+v", i, d)
+			}
+		}
+		for i, s := range o.Sites {
+			in("site", i, Span{s.Start, s.End})
+			definition("site", i, max(s.Function, s.Class))
+			if s.Flaw == "" && s.Start == s.End {
+				t.Errorf("site %d is empty", i)
+			}
+		}
+		for i, c := range o.Calls {
+			in("call", i, Span{c.Start, c.End})
+			definition("call", i, max(c.Function, c.Class))
+			if c.Function == None || c.From > c.Start || c.Flaw == "" && source[c.End-1] != ')' || !strings.HasPrefix(string(source[c.Start:]), c.Name) {
+				t.Errorf("call %d: %+v", i, c)
+			}
+		}
+		for i, l := range o.Lines {
+			in("line", i, Span{l.Start, l.End})
+			definition("line", i, max(l.Function, l.Class))
+			if text := string(source[l.Start:l.End]); l.Function == None || text == "" || strings.Contains(text, "\n") || strings.TrimRight(text, blanks) != text {
+				t.Errorf("line %d: %+v: %q", i, l, text)
+			}
+			if before := source[lineStarts(source)[l.Line-1]:l.Start]; strings.Trim(string(before), blanks) != "" {
+				t.Errorf("line %d: %q stands before", i, before)
+			}
+		}
+		for i, m := range o.Imports {
+			in("import", i, Span{m.Start, m.End})
+			definition("import", i, m.Function)
+			if len(m.Names) != len(m.Aliases) {
+				t.Errorf("import %d: %d names, %d aliases", i, len(m.Names), len(m.Aliases))
+			}
+		}
+	})
+}

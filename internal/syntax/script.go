@@ -95,7 +95,7 @@ func (w *scriptWalker) line(i int, s scope) {
 // declaration records a function, method or type that has its own name.
 func (w *scriptWalker) declaration(i int, s scope) scope {
 	n := &w.nodes[i]
-	d := Definition{Name: w.text(w.field(i, "name")), Start: n.start, End: n.end}
+	d := Definition{Name: clip(w.bytes(w.field(i, "name"))), Start: n.start, End: n.end}
 	switch n.kind {
 	case "method_definition":
 		d.Exported = w.isPublic(i, d.Name)
@@ -151,13 +151,15 @@ func (w *scriptWalker) expression(i int, s scope) (scope, bool) {
 	switch w.kind(parent) {
 	case "variable_declarator":
 		outer = parent
-		d.Name = w.text(w.field(parent, "name"))
+		if name := w.field(parent, "name"); w.kind(name) == "identifier" {
+			d.Name = w.text(name)
+		}
 		if declaration := w.nodes[parent].parent; w.nodes[parent].prev < 0 || !w.nodes[w.nodes[parent].prev].named && w.kind(w.nodes[parent].prev) != "," {
 			outer = declaration
 			d.Exported = w.kind(w.nodes[declaration].parent) == "export_statement"
 		}
 	case "pair":
-		outer, d.Name = parent, unquote(w.text(w.field(parent, "key")))
+		outer, d.Name = parent, unquote(clip(w.bytes(w.field(parent, "key"))))
 	case "assignment_expression":
 		left := w.field(parent, "left")
 		if left == i {
@@ -168,7 +170,7 @@ func (w *scriptWalker) expression(i int, s scope) (scope, bool) {
 			d.Name = w.text(w.field(left, "property"))
 			d.Exported = strings.HasPrefix(string(text[:min(len(text), 16)]), "exports.") || strings.HasPrefix(string(text[:min(len(text), 16)]), "module.exports")
 		} else {
-			d.Name = shorten(text)
+			d.Name = clip(text)
 		}
 	case "public_field_definition", "field_definition":
 		outer = parent
@@ -176,7 +178,7 @@ func (w *scriptWalker) expression(i int, s scope) (scope, bool) {
 		if name < 0 {
 			name = w.field(parent, "property")
 		}
-		d.Name = w.text(name)
+		d.Name = clip(w.bytes(name))
 		d.Exported = w.isPublic(parent, d.Name)
 	case "export_statement":
 		outer, d.Name, d.Exported = i, "default", true
@@ -251,11 +253,12 @@ func (w *scriptWalker) testTitle(call int) (string, bool) {
 	title := w.withoutComments(w.field(call, "arguments"), 0)
 	switch w.kind(title) {
 	case "string", "template_string":
-		return unquote(w.text(title)), true
+		n := w.nodes[title]
+		return clip(w.source[n.start+1 : max(n.start+1, n.end-1)]), true
 	case "arrow_function", "function_expression", "function":
 		return "", true
 	}
-	return shorten(w.bytes(title)), true
+	return clip(w.bytes(title)), true
 }
 
 // call records a call, that it is an assertion, and that it is an import.

@@ -70,6 +70,19 @@ func shorten(text []byte) string {
 	return string(text)
 }
 
+// clip returns at most the first MaxReceiver bytes of what serves as a name.
+// Only titles and computed names are longer; these may nest.
+func clip(text []byte) string {
+	if len(text) > MaxReceiver {
+		cut := MaxReceiver
+		for cut > 0 && !utf8.RuneStart(text[cut]) {
+			cut--
+		}
+		text = text[:cut]
+	}
+	return string(text)
+}
+
 // blanks may stand before and behind what is on a line.
 const blanks = " \t\f\v\r"
 
