@@ -38,7 +38,7 @@ type flat struct {
 
 // parseFlat reads source by one of the grammars.
 func parseFlat(grammar string, source []byte) (*flat, error) {
-	g, ok := treeGrammars[grammar]
+	g, ok := grammars[grammar]
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrLanguage, grammar)
 	}

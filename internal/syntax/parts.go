@@ -46,7 +46,7 @@ func AssertionParts(source []byte) ([]Parts, *Outline, error) {
 	if len(source) > MaxBytes {
 		return nil, nil, ErrTooLarge
 	}
-	t, err := parseTree("python", source)
+	t, err := parseFlat("python", source)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,7 +94,7 @@ func (o *Outline) around(offset int) (function, class int) {
 }
 
 // bare returns the expression within parentheses.
-func (t *tree) bare(i int) int {
+func (t *flat) bare(i int) int {
 	for i >= 0 && t.kind(i) == "parenthesized_expression" {
 		inner := t.named(i)
 		if len(inner) != 1 {
@@ -105,7 +105,7 @@ func (t *tree) bare(i int) int {
 	return i
 }
 
-func (t *tree) assertParts(i int) (Parts, bool) {
+func (t *flat) assertParts(i int) (Parts, bool) {
 	children := t.named(i)
 	if len(children) == 0 {
 		return Parts{}, false
@@ -138,7 +138,7 @@ func (t *tree) assertParts(i int) (Parts, bool) {
 // callParts takes a call apart if it is an assertion: a method of unittest on
 // self, pytest.raises or pytest.approx, or a name that begins with "assert_",
 // which isn't an attribute of something that ends in ".mock" or is "mock".
-func (t *tree) callParts(i int) (Parts, bool) {
+func (t *flat) callParts(i int) (Parts, bool) {
 	callee := t.field(i, "function")
 	if callee < 0 {
 		return Parts{}, false
@@ -207,7 +207,7 @@ var paperMethods = func() map[string]bool {
 // pythonDepths returns the depth that each node has in the tree of Python's ast
 // module, which has no nodes for blocks, brackets and lists of arguments, and
 // more for some that the grammar has not.
-func (t *tree) pythonDepths() []int {
+func (t *flat) pythonDepths() []int {
 	depths := make([]int, len(t.nodes))
 	for i := range t.nodes {
 		n := &t.nodes[i]
@@ -243,7 +243,7 @@ func (t *tree) pythonDepths() []int {
 }
 
 // transparent tells whether a node of the grammar is none in Python's tree.
-func (t *tree) transparent(i int) bool {
+func (t *flat) transparent(i int) bool {
 	n := &t.nodes[i]
 	switch n.kind {
 	case "block", "parenthesized_expression", "argument_list", "decorated_definition", "else_clause", "finally_clause",
@@ -262,4 +262,4 @@ func (t *tree) transparent(i int) bool {
 }
 
 // operator returns the text of a node's operator.
-func (t *tree) operator(i int) string { return t.text(t.field(i, "operator")) }
+func (t *flat) operator(i int) string { return t.text(t.field(i, "operator")) }

@@ -3,20 +3,27 @@ package syntax
 import (
 	"context"
 	"fmt"
-	"maps"
 	"strconv"
 
 	sitter "github.com/smacker/go-tree-sitter"
 	"github.com/smacker/go-tree-sitter/golang"
+	"github.com/smacker/go-tree-sitter/java"
+	"github.com/smacker/go-tree-sitter/javascript"
+	"github.com/smacker/go-tree-sitter/python"
+	typescripttsx "github.com/smacker/go-tree-sitter/typescript/tsx"
+	"github.com/smacker/go-tree-sitter/typescript/typescript"
 )
 
-// treeGrammars are the grammars that ParseTree knows: also that of Go, whose
-// outlines come from go/parser.
-var treeGrammars = func() map[string]func() *sitter.Language {
-	all := maps.Clone(grammars)
-	all["go"] = golang.GetLanguage
-	return all
-}()
+// grammars are those of tree-sitter. That of Go is for trees only: outlines of
+// Go come from go/parser.
+var grammars = map[string]func() *sitter.Language{
+	"go":         golang.GetLanguage,
+	"java":       java.GetLanguage,
+	"javascript": javascript.GetLanguage,
+	"python":     python.GetLanguage,
+	"typescript": typescript.GetLanguage,
+	tsx:          typescripttsx.GetLanguage,
+}
 
 // Tree is the concrete syntax tree of a text, with every token, as the
 // grammar has it. What a file contains is better asked of its outline; a Tree
@@ -69,7 +76,7 @@ func (t *Tree) HasErrors() bool {
 // ParseTree reads a text in one of the languages go, java, javascript, python,
 // typescript and tsx. Text with errors has a tree too, with nodes that say so.
 func ParseTree(language string, source []byte) (*Tree, error) {
-	g, ok := treeGrammars[language]
+	g, ok := grammars[language]
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrLanguage, language)
 	}

@@ -58,7 +58,7 @@ func TestShapes(t *testing.T) {
 func printAll(t *testing.T, language, source string) (all []string) {
 	p := sitter.NewParser()
 	defer p.Close()
-	p.SetLanguage(treeGrammars[language]())
+	p.SetLanguage(grammars[language]())
 	parsed, err := p.ParseCtx(context.Background(), nil, []byte(source))
 	if err != nil {
 		t.Fatal(err)
