@@ -23,17 +23,18 @@ type Index struct {
 	building sync.Mutex // one at a time, so that nothing is built twice
 }
 
-// The bounds of an Index: bytes of chunks, and views.
+// The bounds of an Index: bytes of chunks, those of the views that were asked for
+// last counted for each (views of one repository share them), and module names.
 const (
 	indexBytes = 256 << 20
 	indexViews = 64
 )
 
-// NewIndex returns an index of some 256 MiB at most.
+// NewIndex returns an index of some 600 MiB at most.
 func NewIndex() *Index {
 	return &Index{
 		files:   lru.New[string, []*unit](indexBytes),
-		views:   lru.New[string, *corpus](indexViews),
+		views:   lru.New[string, *corpus](indexBytes),
 		modules: lru.New[string, *module](indexBytes / 4),
 		names:   lru.New[string, *modules](indexViews),
 		shorts:  lru.New[string, string](indexBytes / 8),
@@ -46,6 +47,9 @@ type unit struct {
 	terms  []term
 	length int // words
 }
+
+// bytes is what a unit takes in memory.
+func (u *unit) bytes() int64 { return int64(len(u.Head)+len(u.Code)+16*len(u.terms)) + 200 }
 
 // corpus is the units of a view, by path and then in file order.
 type corpus struct {
@@ -84,7 +88,7 @@ func (x *Index) corpus(ctx context.Context, v *disclosure.View, c Chunker, from 
 		return nil, err
 	}
 	got := &corpus{}
-	words := 0
+	words, size := 0, int64(0)
 	for _, units := range byFile {
 		for _, u := range units {
 			if maxChunks > 0 && len(got.units) == maxChunks {
@@ -92,12 +96,13 @@ func (x *Index) corpus(ctx context.Context, v *disclosure.View, c Chunker, from 
 			}
 			got.units = append(got.units, u)
 			words += u.length
+			size += u.bytes()
 		}
 	}
 	if n := len(got.units); n > 0 {
 		got.meanLength = float64(words) / float64(n)
 	}
-	x.views.Put(key, got, 1)
+	x.views.Put(key, got, min(size, indexBytes)) // the last one stays, however large
 	return got, nil
 }
 
@@ -133,7 +138,7 @@ func newUnits(chunks []Chunk) (units []*unit, size int64) {
 		u := &unit{Chunk: c}
 		u.terms, u.length = countWords(c.Text())
 		units = append(units, u)
-		size += int64(len(c.Head)+len(c.Code)+16*len(u.terms)) + 200
+		size += u.bytes()
 	}
 	return units, size
 }
