@@ -45,7 +45,7 @@ and the commit to mine. The names are looked for among the clones of --mirrors;
 with --network others are cloned. REPO is a path or a URL.
 
 A repository that can't be read is left out, and the manifest says why; the exit
-code is 1 if all are, or with --strict-exit if any is. What has been mined is kept
+code is 3 if all are, and 1 with --strict-exit if any is. What has been mined is kept
 in the folder --work: a run that was interrupted goes on where it was, and a
 repository with new commits costs these.
 
