@@ -16,7 +16,7 @@ var junit = map[string]int{
 // the argument that is their target.
 var fluent = map[string]int{
 	"isEqualTo": 0, "isNotEqualTo": 0, "isSameAs": 0, "isNotSameAs": 0, "isSameInstanceAs": 0, "isInstanceOf": 0, "isExactlyInstanceOf": 0,
-	"hasSize": 0, "hasMessage": 0, "hasMessageContaining": 0, "hasMessageThat": 0, "hasToString": 0, "hasLength": 0, "hasValue": 0,
+	"hasSize": 0, "hasMessage": 0, "hasMessageContaining": 0, "hasToString": 0, "hasLength": 0, "hasValue": 0,
 	"contains": all, "containsExactly": all, "containsOnly": all, "containsExactlyInAnyOrder": all, "containsAll": all, "containsEntry": all,
 	"containsKey": 0, "containsKeys": all, "containsValue": 0, "doesNotContain": all, "doesNotContainKey": 0, "containsAtLeast": all,
 	"isIn": all, "isNotIn": all, "startsWith": 0, "endsWith": 0, "matches": 0, "isGreaterThan": 0, "isGreaterThanOrEqualTo": 0,

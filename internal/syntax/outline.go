@@ -109,6 +109,26 @@ func ParseFile(name string, source []byte) (*Outline, error) {
 // JavaScript may have elements of JSX, TypeScript may not (see [ParseFile]).
 // Source with errors gives an outline that counts them, not an error: only
 // what can't be parsed at all does.
+//
+// The assertions, by [Site.Kind], and their targets are, besides those of
+// Python:
+//
+//	Go          if                         right side of a comparison whose body has t.Error or t.Fatal
+//	            reflect.DeepEqual ...      second argument, in the condition of such an if
+//	            cmp.Diff                   second argument
+//	            assert.Equal, require.Len  testify: last argument before the message; suite.Equal in its suites
+//	            Assert, Check              gocheck and quicktest: third argument
+//	JavaScript  expect.toBe ...            Jest, Vitest: the argument of the matcher
+//	            expect.equal, should.eql   Chai, should.js: likewise
+//	            assert.equal, t.is ...     Node, Chai, tap, AVA: second argument
+//	            assert, assert.ok          right side of the comparison
+//	Java        assertEquals ...           JUnit: last argument that is no message or delta, the actual value
+//	            assertThrows               the class
+//	            assertThat.isEqualTo ...   AssertJ, Truth: the argument
+//	            assertThat                 Hamcrest: what is(Y) is given, or else the whole matcher
+//	            assert                     right side of the comparison
+//
+// TypeScript has those of JavaScript.
 func ParseLanguage(language string, source []byte) (*Outline, error) {
 	return parse(language, language, source)
 }
