@@ -175,6 +175,8 @@ func TestOtherLanguages(t *testing.T) {
 			"A", "", "int f(int y) { ... }\n}"},
 		{"a/ATest.java", "class ATest {\n  @Test\n  void adds() {\n    assertEquals(1, f());\n  }\n}\n", "ATest", "ATest.adds", "assertEquals"},
 		{"a.ts", "import x from 'y';\n\n// Says.\nexport function f(x: number): number {\n" + body + "}\n\nclass B { g() { return 1; } }\n", "f B", "", "number { ... }"},
+		{"a/a.go", "package a\n\n// F says.\nfunc F(x int) int {\n" + body + "\treturn 1\n}\n\ntype T struct{ X int }\n\nfunc (t *T) M() {}\n", "F T T.M", "", "// F says.\nfunc F(x int) int { ... }"},
+		{"a/a_test.go", "package a\n\nfunc TestF(t *testing.T) {\n\tif F(1) != 1 {\n\t\tt.Error()\n\t}\n}\n", "TestF", "TestF", ""},
 		{"a.test.js", "test('adds up', () => {\n  expect(f(1)).toBe(2);\n});\n", "", "adds up", ""},
 	}
 	symbols := func(chunks []Chunk) string {

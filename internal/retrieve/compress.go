@@ -71,13 +71,17 @@ const (
 // of its docstring. In other languages the bodies of long functions give way to
 // "{ ... }". What can't be parsed stays.
 func shorten(b block) string {
-	code := b.code
-	o, err := syntax.ParseFile(b.path, []byte(code))
+	code, clause := b.code, ""
+	language := gitrepo.Language(b.path)
+	if language == "go" {
+		clause = "package p;" // a part of a file is none without
+	}
+	o, err := syntax.ParseFile(b.path, []byte(clause+code))
 	if err != nil || len(o.Definitions) == 0 {
 		return b.text()
 	}
-	if gitrepo.Language(b.path) != "python" {
-		return b.head + shortBodies(code, o)
+	if language != "python" {
+		return b.head + strings.TrimPrefix(shortBodies(clause+code, o), clause)
 	}
 	var parts []string
 	for _, s := range o.Statements {
