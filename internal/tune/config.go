@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/code2lora/code2lora/internal/memory"
 	"github.com/code2lora/code2lora/internal/repopeft"
 )
 
@@ -38,6 +39,10 @@ type Config struct {
 	// GridRepositories bounds the training repositories whose own adapters decide
 	// a grid of the target repositories.
 	GridRepositories int `yaml:"grid_repositories"`
+	// TrunkCache bounds the files that keep what the layers below the lowest
+	// adapted one compute, such as 8GiB; empty: none. It changes no result. See
+	// [compute.Trunk].
+	TrunkCache string `yaml:"trunk_cache"`
 
 	path   string
 	digest string
@@ -140,6 +145,11 @@ func (c *Config) validate() error {
 	}
 	if c.GridRepositories < 1 {
 		errs = append(errs, fmt.Errorf("grid_repositories %d: want at least 1", c.GridRepositories))
+	}
+	if c.TrunkCache != "" {
+		if _, err := memory.ParseSize(c.TrunkCache); err != nil {
+			errs = append(errs, fmt.Errorf("trunk_cache: %w", err))
+		}
 	}
 	var err error
 	if c.points, err = gridPoints(c.Fit, c.Grid); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/code2lora/code2lora/internal/compute"
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/kernel"
+	"github.com/code2lora/code2lora/internal/memory"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/score"
 	"github.com/code2lora/code2lora/internal/store"
@@ -25,7 +26,8 @@ import (
 type Deps struct {
 	Base      adapter.Base
 	Backend   compute.Backend
-	Model     *model.Model // whose memory is checked; may be nil
+	Model     *model.Model // whose memory is checked, and whose lower layers are kept; may be nil
+	Trunk     string       // folder for trunk_cache; "" is one of the program's
 	Tokenizer *tokenizer.Tokenizer
 	Tool      string // program and version
 	// Report tells what is being fitted; Progress each step of it. Both may be nil.
@@ -139,13 +141,38 @@ func (j *Job) fit(ctx context.Context, p Point, dir string, training, validation
 		return nil, err
 	}
 	name := filepath.Base(dir)
-	f := &Fit{Options: p.Options, Base: j.Backend, Model: j.Model, Train: training, Validation: validation, EOS: -1,
+	base, err := j.backend(&p.Options)
+	if err != nil {
+		return nil, err
+	}
+	f := &Fit{Options: p.Options, Base: base, Model: j.Model, Train: training, Validation: validation, EOS: -1,
 		Leaves:   func(id int32) bool { return score.Leaves(j.Tokenizer, id) },
 		Identity: string(identity), Provenance: from, OwnOfTest: j.OwnOfTest}
 	if eos := j.Tokenizer.EOS(); eos >= 0 && j.Tokenizer.IsEOG(eos) {
 		f.EOS = eos
 	}
 	return f.Run(ctx, dir, func(p Progress) { j.Progress(name, p) })
+}
+
+// backend answers the requests of a fit: with the layers below the lowest adapted
+// one read from disk, if the configuration wants that and there are some.
+func (j *Job) backend(o *Options) (compute.Backend, error) {
+	layer := 0
+	if o.Layers > 0 {
+		layer = j.Backend.Info().Config.NumHiddenLayers - o.Layers
+	}
+	if j.Config.TrunkCache == "" || layer <= 0 || j.Model == nil {
+		return j.Backend, nil
+	}
+	most, err := memory.ParseSize(j.Config.TrunkCache)
+	if err != nil {
+		return nil, err
+	}
+	dir := j.Trunk
+	if dir == "" {
+		dir = filepath.Join(store.Root(), "trunk")
+	}
+	return compute.NewTrunk(j.Backend, j.Model, dir, layer, most, j.Report)
 }
 
 // ofSplit lists the repositories of a split.

@@ -299,6 +299,7 @@ func TestConfigErrors(t *testing.T) {
 		small + "grid: {rank: [4, 4]}":              "twice",
 		small + "grid: {rank: [x]}":                 "grid.rank",
 		small + "name: a/b":                         "plain file name",
+		small + "trunk_cache: much":                 "trunk_cache",
 		small + "grid_repositories: 0":              "grid_repositories 0",
 		"base: b\ndata: {folders: [x]}\nfit: {}":    "one of them above 0",
 		"base: b\ndata: {folders: [x], kinds: [y]}": `"y"`,
@@ -345,4 +346,34 @@ func FuzzConfig(f *testing.F) {
 			t.Error("a valid configuration without a point")
 		}
 	})
+}
+
+// TestTrunk checks that reading the lower layers from disk changes nothing but
+// the work.
+func TestTrunk(t *testing.T) {
+	const full = `
+base: tiny
+data: {folders: [x], window_tokens: 64}
+fit: {method: full, layers: 1, epochs: 2, tokens_per_step: 128, tokens_per_pass: 128, learning_rate: 0.01, validate_every: 3, save_every: 2}
+`
+	plain, cached := newJob(t, t.TempDir(), full), newJob(t, t.TempDir(), full+"trunk_cache: 100MB\n")
+	cached.Trunk = t.TempDir()
+	if n := plain.Model.NumHiddenLayers; n < 2 {
+		t.Fatalf("the base has %d layers: none is below the last", n)
+	}
+	a, err := plain.Do(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := cached.Do(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "adapter/adapter.safetensors"
+	if contents(t, a.Dir, file)[file] != contents(t, b.Dir, file)[file] {
+		t.Error("the adapters differ")
+	}
+	if entries, err := os.ReadDir(cached.Trunk); err != nil || len(entries) == 0 {
+		t.Errorf("%d entries in the cache, error %v", len(entries), err)
+	}
 }
