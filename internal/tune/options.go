@@ -38,7 +38,8 @@ const (
 	ByExactMatch   = "exact_match" // equal ones by cross-entropy
 )
 
-// Options are the settings of one fit.
+// Options are the settings of one fit. There is no dropout: the model's pass has
+// none, and the paper's second setting does without it too.
 type Options struct {
 	Method  string   `yaml:"method" json:"method"`
 	Rank    int      `yaml:"rank" json:"rank"`       // of lora
