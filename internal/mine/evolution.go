@@ -3,8 +3,6 @@ package mine
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -429,42 +427,4 @@ func blobReason(err error) dataset.Reason {
 		return reasonMissing
 	}
 	return ""
-}
-
-// paperTests returns the files that are tests at a commit by the paper's rule
-// about their contents, and a digest of the list.
-func (r Rules) paperTests(ctx context.Context, repo *gitrepo.Repo, commitID string) (map[string]bool, string, error) {
-	snap, err := repo.Snapshot(ctx, commitID, gitrepo.Filter{MaxBytes: int64(r.MaxFileBytes), KeepVendored: true, KeepGenerated: true})
-	if err != nil {
-		return nil, "", err
-	}
-	blobs, err := repo.Blobs(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	defer blobs.Close()
-	tests, h := map[string]bool{}, sha256.New()
-	for _, f := range snap.Files {
-		if skippedFolder(f.Path, skipStatic) {
-			continue
-		}
-		raw, reason, err := content(blobs, f.BlobID, r.MaxFileBytes)
-		if err != nil {
-			return nil, "", err
-		}
-		if reason != "" {
-			continue
-		}
-		text := paperText(raw)
-		is := isPaperTestCheap(f.Path, text)
-		if !is && strings.Contains(strings.ToLower(text), "test") {
-			o, err := syntax.ParseLanguage("python", []byte(text))
-			is = err == nil && o.Errors == 0 && definesTest(o)
-		}
-		if is {
-			tests[f.Path] = true
-			fmt.Fprintf(h, "%s\x00", f.Path)
-		}
-	}
-	return tests, hex.EncodeToString(h.Sum(nil)[:8]), nil
 }

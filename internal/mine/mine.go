@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/code2lora/code2lora/internal/repopeft"
+	"github.com/code2lora/code2lora/internal/store"
 )
 
 // Source is a repository to mine.
@@ -46,9 +46,14 @@ func Run(ctx context.Context, sources []Source, o Options, report func(Progress)
 	if o.Work == "" {
 		o.Work = filepath.Join(o.Dir, "work")
 	}
-	if err := os.MkdirAll(o.Work, 0o777); err != nil {
+	unlock, ok, err := store.TryLock(filepath.Join(o.Work, "lock"))
+	if err != nil {
 		return nil, err
 	}
+	if !ok {
+		return nil, fmt.Errorf("another process is mining in %s: wait for it, or work in another folder", o.Work)
+	}
+	defer unlock()
 	if report == nil {
 		report = func(Progress) {}
 	}
@@ -79,11 +84,16 @@ func Run(ctx context.Context, sources []Source, o Options, report func(Progress)
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(m *mined) bool {
-		if m.err != nil {
+		switch {
+		case m.err != nil:
 			failed++
 			excluded = append(excluded, exclusion{repopeft.Excluded{Name: m.name, Reason: "failed: " + m.err.Error()}, m.err})
+		case m.static == nil && m.history == nil:
+			excluded = append(excluded, exclusion{repopeft.Excluded{Name: m.name, Reason: fmt.Sprintf("its history is of the track %q, which was not asked for", m.track)}, nil})
+		default:
+			return false
 		}
-		return m.err != nil
+		return true
 	})
 	if len(all) == 0 && failed > 0 {
 		err := ErrNothing
@@ -227,11 +237,7 @@ func (o *Options) mineOne(ctx context.Context, m *mined) (commits int, err error
 			return 0, err
 		}
 	}
-	m.track = repopeft.Evolution
-	if !o.Cutoff.IsZero() && !m.began().Before(o.Cutoff) {
-		m.track = repopeft.OOD
-	}
-	if slices.Contains(o.Tracks, m.track) {
+	if m.track = o.history(m.survey); slices.Contains(o.Tracks, m.track) {
 		m.history, commits, err = o.mineHistory(ctx, o.Work, m.repo, m.name, m.commit)
 	}
 	return commits, err

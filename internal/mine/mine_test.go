@@ -14,6 +14,7 @@ import (
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/repopeft"
+	"github.com/code2lora/code2lora/internal/store"
 )
 
 var (
@@ -280,6 +281,35 @@ func TestDates(t *testing.T) {
 	}
 	if m.CutOff != "2023-11-18" {
 		t.Errorf("cut-off date: got %q", m.CutOff)
+	}
+}
+
+// TestOOD tells which repositories are of that track.
+func TestOOD(t *testing.T) {
+	files := map[string]string{"main.py": "x = 1\n", "a.ts": "export const a = 1;\n", "b.ts": "export const b = 2;\n",
+		"b.test.ts": "test('b', () => {\n  expect(later(1)).toBe(2);\n});\n"}
+	foreign := newRepo(t, change{day: 1, files: files})
+	old := newRepo(t, change{day: 2, files: shop(1)})
+	o := options(t, Strict, []repopeft.Track{repopeft.OOD})
+	o.Languages = []string{"python", "typescript"}
+	m, tasks, _ := run(t, o, Source{Name: trainName, Spec: foreign}, Source{Name: testName, Spec: old})
+	if got, want := asJSON(t, m.Excluded), `[{"name":"acme/d","reason":"its history is of the track \"evolution\", which was not asked for"}]`; got != want {
+		t.Errorf("excluded: got %s, want %s", got, want)
+	}
+	if len(tasks) != 1 || tasks[0].Track != repopeft.OOD || tasks[0].Language != "typescript" || tasks[0].Target != "2" {
+		t.Errorf("tasks: got %v", showAll(tasks))
+	}
+}
+
+func TestLocked(t *testing.T) {
+	o := options(t, Strict, staticTrack)
+	unlock, ok, err := store.TryLock(filepath.Join(o.Dir, "work", "lock"))
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	defer unlock()
+	if _, err := Run(t.Context(), []Source{{Name: testName, Spec: newRepo(t, change{files: shop(1)})}}, o, nil); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("locked: got %v", err)
 	}
 }
 

@@ -103,7 +103,7 @@ func (s *signature) similarity(o *signature) float64 {
 // tasks of a track; they are compared inside of the track only.
 func side(t *repopeft.Task) int {
 	switch {
-	case t.Split == dataset.Test:
+	case t.Split == dataset.Test || t.Track == repopeft.OOD: // which is there to test with
 		return 0
 	case t.Split == dataset.Validation:
 		return 1

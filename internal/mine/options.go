@@ -33,8 +33,9 @@ type Options struct {
 	// written before.
 	Since time.Time `json:"since,omitzero"`
 	// Cutoff divides repositories and commits: those that began on this date or
-	// later are of the OOD track; of the others, evolution tasks of commits from
-	// this date on are left out. Zero: there is no OOD track, and no limit.
+	// later are of the OOD track (as are those in another language than Python,
+	// with or without a date); of the others, evolution tasks of commits from this
+	// date on are left out. Zero is no limit.
 	Cutoff time.Time `json:"cut_off,omitzero"`
 	// Near is the similarity of two tasks from which on one of them is dropped
 	// if they are in different splits; 0 keeps all.
@@ -108,8 +109,8 @@ func (o *Options) Validate() error {
 	if o.Profile == Paper && !slices.Equal(o.Languages, []string{"python"}) {
 		bad("languages are %q, but the profile %q has %q only", o.Languages, Paper, "python")
 	}
-	if slices.Contains(o.Tracks, repopeft.OOD) && o.Cutoff.IsZero() {
-		bad("the track %q needs a cut-off date: its repositories are those that began since", repopeft.OOD)
+	if slices.Contains(o.Tracks, repopeft.OOD) && o.Cutoff.IsZero() && slices.Equal(o.Languages, []string{"python"}) {
+		bad("the track %q needs a cut-off date or other languages: its repositories are those that began since, or are in another language than python", repopeft.OOD)
 	}
 	for _, f := range []struct {
 		name   string

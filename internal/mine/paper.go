@@ -8,56 +8,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/code2lora/code2lora/internal/dataset"
-	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/repopeft"
 	"github.com/code2lora/code2lora/internal/syntax"
 )
-
-// The folders that the paper's code leaves out, of the static and of the
-// evolution track.
-var (
-	skipStatic = set(`.git __pycache__ node_modules .tox .eggs .mypy_cache .pytest_cache venv .venv env .nox .hg .svn site-packages`)
-	skipCommit = set(`.git __pycache__ .venv venv env node_modules dist build .tox .mypy_cache TEST_HYPERNET`)
-)
-
-// skippedFolder tells whether a part of the path is in a set.
-func skippedFolder(path string, skip map[string]bool) bool {
-	for part := range strings.SplitSeq(path, "/") {
-		if skip[part] {
-			return true
-		}
-	}
-	return false
-}
-
-// paperText is how the paper's code decodes a file.
-func paperText(raw []byte) string { return strings.ToValidUTF8(string(raw), "\uFFFD") }
-
-// isPaperTestCheap is the part of the paper's rule for test files that needs no
-// parser: "test" on the path, or pytest or unittest in the text.
-func isPaperTestCheap(path, text string) bool {
-	if gitrepo.IsTestPathLoose(path) {
-		return true
-	}
-	text = strings.ToLower(text)
-	for _, s := range []string{"import pytest", "from pytest", "pytest.", "import unittest", "from unittest", "unittest."} {
-		if strings.Contains(text, s) {
-			return true
-		}
-	}
-	return false
-}
-
-// definesTest is the rest of the rule: a function test_*, or a class with "test"
-// in its name.
-func definesTest(o *syntax.Outline) bool {
-	return slices.ContainsFunc(o.Definitions, func(d syntax.Definition) bool {
-		if d.Class {
-			return strings.Contains(strings.ToLower(d.Name), "test")
-		}
-		return strings.HasPrefix(d.Name, "test_")
-	})
-}
 
 // paperStatic makes a task of an assertion by the paper's snapshot extractor
 // (arXiv 2606.06492; create_qnas_v2.py). Where that one cuts at the wrong place,

@@ -63,7 +63,7 @@ func TestOptionsValidate(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"kinds are", "languages are", `"cobol" is not one of`, "is given twice", "needs a cut-off date", "per_file is -1", "near is 2", "jobs is 0", "no folder"} {
+	for _, want := range []string{"kinds are", "languages are", `"cobol" is not one of`, "is given twice", "per_file is -1", "near is 2", "jobs is 0", "no folder"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}
@@ -74,6 +74,15 @@ func TestOptionsValidate(t *testing.T) {
 		if err := o.Validate(); err != nil {
 			t.Errorf("defaults of %s: %v", p, err)
 		}
+	}
+	o = Defaults(Strict)
+	o.Dir, o.Tracks = "x", []repopeft.Track{repopeft.OOD}
+	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), "needs a cut-off date") {
+		t.Errorf("OOD without a date: got %v", err)
+	}
+	o.Languages = []string{"go", "python"}
+	if err := o.Validate(); err != nil {
+		t.Errorf("OOD of another language: %v", err)
 	}
 	a, b := Defaults(Strict), Defaults(Strict)
 	b.Kinds = []repopeft.Kind{repopeft.Assertion}

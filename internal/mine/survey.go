@@ -8,12 +8,12 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/licensecheck"
 
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/repopeft"
 )
 
 // survey is what is known of a repository before it is mined.
@@ -25,6 +25,9 @@ type survey struct {
 	root    gitrepo.Commit
 	licence string
 	blobs   []uint64 // of source files, sorted: the beginnings of their ids
+	// language is that of most of the files in one of the languages that are
+	// mined.
+	language string
 }
 
 // survey opens a repository and looks at what needs no mining.
@@ -62,18 +65,34 @@ func (v *survey) look(ctx context.Context, ref string, o *Options) (err error) {
 	if err != nil {
 		return err
 	}
+	files := map[string]int{}
 	for _, f := range snap.Files {
+		files[f.Language]++
 		if f.Size >= minShared { // less is too little to tell copies by
 			v.blobs = append(v.blobs, blobHash(f.BlobID))
 		}
 	}
 	slices.Sort(v.blobs)
 	v.blobs = slices.Compact(v.blobs)
+	for _, language := range sortedKeys(files) {
+		if files[language] > files[v.language] {
+			v.language = language
+		}
+	}
 	return nil
 }
 
-// began returns when the repository began, by the date of its first commit.
-func (v *survey) began() time.Time { return v.root.Time }
+// history returns the track that the repository's history is of. Of the OOD
+// track are those that began on the cut-off date or later, and those that are in
+// another language than Python, which all others are in.
+func (o *Options) history(v *survey) repopeft.Track {
+	young := !o.Cutoff.IsZero() && !v.root.Time.Before(o.Cutoff)
+	foreign := v.language != "" && v.language != "python" && slices.Contains(o.Tracks, repopeft.OOD)
+	if young || foreign {
+		return repopeft.OOD
+	}
+	return repopeft.Evolution
+}
 
 // maxLicence is the size above which a file isn't a licence.
 const maxLicence = 256 << 10
