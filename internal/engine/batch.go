@@ -17,6 +17,10 @@ var passRows = 512
 // than what they can save.
 const draftRows = 1 + mostDraft
 
+// referenceRows bounds the rows of a pass that references take, for each of
+// which there are logits.
+const referenceRows = 128
+
 // batch is a set of sequences that are decoded together.
 type batch struct {
 	e    *Engine
@@ -95,6 +99,7 @@ func (b *batch) step() {
 	var exts []model.Extension
 	var in []*sequence
 	rows, drafts := b.share()
+	scored := 0
 	for _, s := range b.seqs {
 		if err := s.ctx.Err(); err != nil {
 			s.fail(err)
@@ -107,11 +112,17 @@ func (b *batch) step() {
 			s.start()
 		}
 		n := s.missing()
-		if n > 1 {
+		switch {
+		case n > 1:
 			if n = min(n, rows); n == 0 {
 				continue // next time
 			}
 			rows -= n
+		case !s.scored:
+			if scored > 0 && scored+1+len(s.req.Reference) > referenceRows {
+				continue // next time
+			}
+			scored += 1 + len(s.req.Reference)
 		}
 		exts, in = append(exts, s.extension(n, drafts)), append(in, s)
 	}

@@ -113,6 +113,7 @@ type Completion struct {
 	PromptTokens  int       `json:"prompt_tokens"`
 	Truncated     bool      `json:"truncated"`      // the prompt's beginning did not fit the context
 	SuffixIgnored bool      `json:"suffix_ignored"` // the base has no fill-in-the-middle tokens
+	Reference     []float32 `json:"-"`              // natural logarithm of the probability of each token of the request's reference
 	CachedTokens  int       `json:"-"`              // of the prompt, taken from the prompt cache
 	Drafted       int       `json:"-"`              // tokens proposed by look-up
 	Accepted      int       `json:"-"`              // of those

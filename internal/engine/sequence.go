@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
@@ -15,6 +17,10 @@ type Request struct {
 	Options Options
 	// Index is where drafts come from besides the text itself; it may be nil.
 	Index *Index
+	// Reference, unless empty, is a text in tokens whose likelihood behind the
+	// prompt is wanted too, see [Completion.Reference]. It is the first draft,
+	// and like any draft it changes nothing in the answer.
+	Reference []int32
 	// Emit, if not nil, receives the text piece by piece; an error from it ends
 	// the completion. All requests that are decoded together wait for it.
 	Emit func(string) error
@@ -43,6 +49,7 @@ type sequence struct {
 	drafter *drafter // nil without look-up
 	pending []int32  // of the pass at hand: the tokens that it adds, then a draft
 	draft   int      // tokens of the draft
+	scored  bool     // the reference was in a pass, or there is none
 	done    bool
 	result  Result
 	c       *Completion
@@ -66,7 +73,17 @@ func (e *Engine) newSequence(ctx context.Context, r Request) *sequence {
 		return s
 	}
 	s.c.PromptTokens, s.prompt = len(ids), len(ids)
-	s.tokens, s.key = ids, r.Adapter.key()
+	s.tokens, s.key, s.scored = ids, r.Adapter.key(), len(r.Reference) == 0
+	for _, id := range r.Reference {
+		if id < 0 || int(id) >= e.Model.VocabSize {
+			s.fail(fmt.Errorf("reference has token %d: the base has %d", id, e.Model.VocabSize))
+			return s
+		}
+	}
+	if most := e.Model.MaxContext(); s.limit() > most {
+		s.fail(fmt.Errorf("a prompt of %d tokens and a reference of %d do not fit a context of %d", len(ids), len(r.Reference), most))
+		return s
+	}
 	s.sampler = newSampler(r.Options)
 	s.out = &output{stops: r.Options.Stop, emit: r.Emit}
 	s.stream = e.Tokenizer.NewStream()
@@ -80,7 +97,9 @@ func (e *Engine) newSequence(ctx context.Context, r Request) *sequence {
 func (s *sequence) fail(err error) { s.done, s.result = true, Result{Err: err} }
 
 // limit is the most tokens that the sequence can have.
-func (s *sequence) limit() int { return s.prompt + s.req.Options.MaxTokens }
+func (s *sequence) limit() int {
+	return s.prompt + max(s.req.Options.MaxTokens, len(s.req.Reference)+1)
+}
 
 // held returns the number of tokens whose keys and values are there.
 func (s *sequence) held() int {
@@ -113,6 +132,11 @@ func (s *sequence) extension(rows, most int) model.Extension {
 	switch {
 	case len(s.pending) > rows:
 		s.pending, x.Logits = s.pending[:rows], model.NoRows
+	case !s.scored && len(s.pending) > 1: // the last one comes with the reference
+		s.pending, x.Logits = s.pending[:len(s.pending)-1], model.NoRows
+	case !s.scored:
+		s.pending = append(slices.Clone(s.pending), s.req.Reference...)
+		s.draft, x.Logits = len(s.req.Reference), model.AllRows
 	case len(s.pending) == 1 && s.drafter != nil:
 		most = min(most, s.req.Options.MaxTokens-len(s.c.Tokens)-1)
 		if d := s.drafter.next(most); len(d) > 0 {
@@ -135,6 +159,14 @@ func (s *sequence) advance(logits []float32) {
 		s.keep(s.cache.Fork(len(s.tokens))) // without a draft
 	}
 	V, accepted := s.e.Model.VocabSize, 0
+	reference := !s.scored
+	if reference {
+		s.scored = true
+		for i, id := range s.req.Reference {
+			row := logits[i*V:][:V]
+			s.c.Reference = append(s.c.Reference, row[id]-kernel.LogSumExp(row))
+		}
+	}
 	for i := 0; !s.done; i++ {
 		id := s.take(logits[i*V:][:V])
 		if s.done || i == s.draft || id != s.pending[i+1] {
@@ -142,7 +174,7 @@ func (s *sequence) advance(logits []float32) {
 		}
 		accepted++
 	}
-	if s.draft > 0 {
+	if s.draft > 0 && !reference {
 		s.drafter.learn(s.draft, accepted)
 		s.c.Drafted, s.c.Accepted = s.c.Drafted+s.draft, s.c.Accepted+accepted
 	}
