@@ -92,6 +92,9 @@
 // adapters of unseen repositories with the average one, and resumes to the same
 // bits.
 //
+// method has the methods that the benchmark compares behind one interface, from
+// the bare base to hypernetworks and their controls, and runs them on tasks.
+//
 // execute runs the tests of a repository with an answer in place, in a sandbox.
 //
 // audit tells whether a generator of adapters uses the repository that it is

@@ -35,6 +35,7 @@ var layers = [][]string{
 	{"internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/mine", "internal/sample", "internal/score"},
 	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/train"},
 	{"internal/bench", "internal/curves", "internal/retrieve", "internal/tune"},
+	{"internal/method"},
 	{"cmd/code2lora", "reference/logits"},
 }
 

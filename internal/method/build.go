@@ -1,0 +1,109 @@
+package method
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/embedding"
+	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/hypernet"
+)
+
+// Builder makes methods of specs.
+type Builder struct {
+	// Adapter reads an adapter that fits the base.
+	Adapter func(path string) (*adapter.Adapter, error)
+	// Checkpoint reads a checkpoint for the base, "" for the one that comes with
+	// the program, and gives its encoder.
+	Checkpoint func(path string) (*hypernet.Checkpoint, encoder.Encoder, error)
+	// Others gives the representations of all repositories of the suite, by an
+	// encoder.
+	Others func(ctx context.Context, e encoder.Encoder, tests bool) (map[string]*embedding.Representation, error)
+	// Contexts makes the methods that write contexts.
+	Contexts *Contexts
+	Dims     adapter.Dims
+}
+
+// Names lists the methods that specs may name, with their settings.
+func Names() []string {
+	return append([]string{
+		"base",
+		"adapter:dir=DIR: one adapter for all repositories",
+		"own-adapter:dir=DIR: the one of the repository, DIR/OWNER+NAME",
+		"checkpoint[:file=FILE][,which=own|average|stranger|nearest|shuffled]",
+	}, contextNames...)
+}
+
+// Build makes the method of a spec. Its name is the spec.
+func (b *Builder) Build(ctx context.Context, s Spec) (Method, error) {
+	methods := make([]Method, len(s.Parts))
+	for i, p := range s.Parts {
+		var err error
+		if methods[i], err = b.part(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	if len(methods) == 1 {
+		return methods[0], nil
+	}
+	return Combine(s.String(), methods[0], methods[1]), nil
+}
+
+func (b *Builder) part(ctx context.Context, p Part) (Method, error) {
+	r := p.reader()
+	switch p.Name {
+	case "base":
+		return Base{}, r.done()
+	case "adapter":
+		dir := r.required("dir", "the adapter's folder or file")
+		if err := r.done(); err != nil {
+			return nil, err
+		}
+		a, err := b.Adapter(dir)
+		if err != nil {
+			return nil, err
+		}
+		return &Fixed{As: p.String(), Adapter: a}, nil
+	case "own-adapter":
+		dir := r.required("dir", "the folder with an adapter for each repository")
+		return &PerRepository{As: p.String(), Dir: dir, Dims: b.Dims}, r.done()
+	case "checkpoint":
+		var choices []string
+		for _, w := range Whose() {
+			choices = append(choices, string(w))
+		}
+		file, which := r.text("file", ""), Which(r.oneOf("which", string(Own), choices...))
+		if err := r.done(); err != nil {
+			return nil, err
+		}
+		return b.hypernetwork(ctx, p.String(), file, which)
+	}
+	m, err := b.Contexts.Build(p)
+	if err == ErrUnknown {
+		return nil, fmt.Errorf("%w %q", ErrUnknown, p.Name)
+	}
+	return m, err
+}
+
+// ErrUnknown is returned for a name that no method has.
+var ErrUnknown = errors.New("unknown method")
+
+func (b *Builder) hypernetwork(ctx context.Context, as, file string, which Which) (Method, error) {
+	ck, enc, err := b.Checkpoint(file)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := encoder.ParseID(ck.Encoder)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint %s: %w", ck.Name, err)
+	}
+	h := &Hypernetwork{As: as, Checkpoint: ck, Encoder: enc, Tests: opt.Tests, Which: which}
+	if which == Stranger || which == Nearest {
+		if h.Others, err = b.Others(ctx, enc, opt.Tests); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}

@@ -1,0 +1,33 @@
+package method
+
+import (
+	"fmt"
+
+	"github.com/code2lora/code2lora/internal/metric"
+	"github.com/code2lora/code2lora/internal/repopeft"
+)
+
+// Grade scores a prediction by all metrics that need nothing but texts. A
+// partial prediction is wrong, and its similarities are those of what there is.
+func Grade(t *repopeft.Task, p *repopeft.Prediction) (*repopeft.Score, error) {
+	if t.ID != p.Task {
+		return nil, fmt.Errorf("prediction of task %s does not answer task %s", p.Task, t.ID)
+	}
+	s := &repopeft.Score{
+		Task: t.ID, Repository: t.Repository, Track: t.Track, Split: t.Split, InRepo: t.InRepo, Kind: t.Kind, Family: t.Family,
+		Difficulty: t.Difficulty, Language: t.Language, Method: p.Method, Level: p.Level,
+		Exact: !p.Partial && metric.ExactStrict(t.Language, string(t.Kind), p.Text, t.Target), EditSimilarity: metric.Levenshtein(p.Text, t.Target),
+		NLL: p.NLL, Tokens: p.Tokens, TargetBytes: len(t.Target), PromptTokens: p.PromptTokens, ContextTokens: p.ContextTokens,
+	}
+	paper := metric.Paper(p.Text, t.Target)
+	s.ExactPaper, s.TokenBLEU = paper.Exact && !p.Partial, paper.TokenBLEU
+	code, err := metric.CodeBLEU(t.Language, p.Text, t.Target)
+	if err != nil {
+		return nil, fmt.Errorf("task %s: %w", t.ID, err)
+	}
+	s.CodeBLEU = code.Value
+	if !s.Exact {
+		s.Error = metric.ErrorClass(t.Language, t.Target, p.Text)
+	}
+	return s, nil
+}

@@ -1,0 +1,322 @@
+package method
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/disclosure"
+	"github.com/code2lora/code2lora/internal/embedding"
+	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/repopeft"
+)
+
+// Which says whose adapter a hypernetwork is asked for.
+type Which string
+
+// The repository's own adapter, and the controls: a hypernetwork uses its
+// input only if own beats all of them.
+const (
+	Own      Which = "own"
+	Average  Which = "average"  // the adapter at the mean of the training repositories
+	Stranger Which = "stranger" // of another repository of the suite, the same one every time
+	Nearest  Which = "nearest"  // of the repository of the suite whose vector is nearest by cosine
+	Shuffled Which = "shuffled" // from the own vectors with their entries in another order
+)
+
+// Whose returns the choices of a Hypernetwork.
+func Whose() []Which { return []Which{Own, Average, Stranger, Nearest, Shuffled} }
+
+// Hypernetwork generates the adapter of each repository from what may be seen
+// of it.
+type Hypernetwork struct {
+	As         string // its name
+	Checkpoint *hypernet.Checkpoint
+	Encoder    encoder.Encoder // the checkpoint's
+	Tests      bool            // the encoder reads tests
+	Which      Which
+	// Others are the representations of the repositories of the suite, by name.
+	// Only Stranger and Nearest need them.
+	Others map[string]*embedding.Representation
+
+	mu       sync.Mutex
+	adapters map[string]*adapter.Adapter // by what they were generated from
+	recent   []string
+}
+
+// Name implements [Method].
+func (h *Hypernetwork) Name() string { return h.As }
+
+// Prepare implements [Method]. A view in which there is nothing to read, such
+// as that of a repository's first commit, gets the average adapter.
+func (h *Hypernetwork) Prepare(ctx context.Context, v *disclosure.View) (Asker, error) {
+	rep, err := h.representation(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	a, err := h.generate(rep)
+	if err != nil {
+		return nil, err
+	}
+	return constant{Prompt{Adapter: a}}, nil
+}
+
+// representation returns what the adapter is generated from; nil for the
+// average.
+func (h *Hypernetwork) representation(ctx context.Context, v *disclosure.View) (*embedding.Representation, error) {
+	switch h.Which {
+	case Average:
+		return nil, nil
+	case Stranger:
+		return h.stranger(v.Repository())
+	}
+	own, err := Encode(ctx, h.Encoder, v, h.Tests)
+	if err != nil || own == nil {
+		return nil, err
+	}
+	switch h.Which {
+	case Nearest:
+		return h.nearest(v.Repository(), own)
+	case Shuffled:
+		return shuffle(own), nil
+	}
+	return own, nil
+}
+
+// Encode reads a view as an encoder does, or returns nil where there is
+// nothing to read.
+func Encode(ctx context.Context, e encoder.Encoder, v *disclosure.View, tests bool) (*embedding.Representation, error) {
+	return encodeSource(ctx, e, source{v, tests})
+}
+
+func encodeSource(ctx context.Context, e encoder.Encoder, src encoder.Source) (*embedding.Representation, error) {
+	if len(src.Blobs()) == 0 {
+		return nil, nil
+	}
+	rep, err := e.Encode(ctx, src, nil)
+	if errors.Is(err, encoder.ErrNothing) {
+		return nil, nil
+	}
+	return rep, err
+}
+
+// source is a view without its tests, unless the encoder reads them.
+type source struct {
+	*disclosure.View
+	tests bool
+}
+
+// Blobs implements [encoder.Source].
+func (s source) Blobs() []encoder.Blob {
+	blobs := s.View.Blobs()
+	if s.tests {
+		return blobs
+	}
+	return slices.DeleteFunc(slices.Clone(blobs), func(b encoder.Blob) bool { return gitrepo.IsTestPath(b.Path) })
+}
+
+// generate makes the adapter for a representation, or the average one.
+// Adapters of equal input are the same pointer, as long as they are recent.
+func (h *Hypernetwork) generate(rep *embedding.Representation) (*adapter.Adapter, error) {
+	key := ""
+	if rep != nil {
+		key = rep.Input
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if a, ok := h.adapters[key]; ok {
+		return a, nil
+	}
+	var a *adapter.Adapter
+	var err error
+	if rep == nil {
+		a, err = h.Checkpoint.AverageAdapter()
+	} else {
+		a, err = h.Checkpoint.Generate(rep)
+	}
+	if err != nil {
+		return nil, err
+	}
+	const kept = 4
+	if h.adapters == nil {
+		h.adapters = map[string]*adapter.Adapter{}
+	}
+	if h.recent = append(h.recent, key); len(h.recent) > kept {
+		delete(h.adapters, h.recent[0])
+		h.recent = h.recent[1:]
+	}
+	h.adapters[key] = a
+	return a, nil
+}
+
+// names returns the repositories of the suite in order.
+func (h *Hypernetwork) names() []string {
+	names := make([]string, 0, len(h.Others))
+	for n := range h.Others {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// stranger returns the representation of the repository after the given one,
+// in an arbitrary order that is the same every time and has each repository be
+// the stranger of one other.
+func (h *Hypernetwork) stranger(name string) (*embedding.Representation, error) {
+	names := h.names()
+	rng := rand.New(rand.NewPCG(1, 2))
+	rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	i := slices.Index(names, name)
+	if i < 0 || len(names) < 2 {
+		return nil, fmt.Errorf("no stranger for %s among %d repositories", name, len(names))
+	}
+	return h.Others[names[(i+1)%len(names)]], nil
+}
+
+// nearest returns the representation of the other repository whose vector has
+// the greatest cosine with own, both less the mean of the suite.
+func (h *Hypernetwork) nearest(name string, own *embedding.Representation) (*embedding.Representation, error) {
+	var mean []float64
+	for _, n := range h.names() {
+		v := h.Others[n].Tensors[embedding.Repository].Data
+		if mean == nil {
+			mean = make([]float64, len(v))
+		}
+		if len(v) != len(mean) {
+			return nil, fmt.Errorf("%s: a vector of %d, others have %d", n, len(v), len(mean))
+		}
+		for i, x := range v {
+			mean[i] += float64(x) / float64(len(h.Others))
+		}
+	}
+	var best *embedding.Representation
+	most := -2.0
+	for _, n := range h.names() {
+		if n == name {
+			continue
+		}
+		c := cosine(own.Tensors[embedding.Repository].Data, h.Others[n].Tensors[embedding.Repository].Data, mean)
+		if c > most {
+			best, most = h.Others[n], c
+		}
+	}
+	if best == nil {
+		return nil, fmt.Errorf("no other repository near %s among %d", name, len(h.Others))
+	}
+	return best, nil
+}
+
+// cosine returns that of the angle between two vectors, less their mean.
+func cosine(a, b []float32, mean []float64) float64 {
+	var ab, aa, bb float64
+	for i := range min(len(a), len(b)) {
+		x, y := float64(a[i])-mean[i], float64(b[i])-mean[i]
+		ab, aa, bb = ab+x*y, aa+x*x, bb+y*y
+	}
+	if aa == 0 || bb == 0 {
+		return 0
+	}
+	return ab / math.Sqrt(aa*bb)
+}
+
+// shuffle permutes the entries of each tensor: norms and distributions stay,
+// the meaning goes.
+func shuffle(rep *embedding.Representation) *embedding.Representation {
+	out := *rep
+	out.Input = "shuffled:" + rep.Input
+	out.Tensors = map[string]embedding.Tensor{}
+	for name, t := range rep.Tensors {
+		data := slices.Clone(t.Data)
+		rng := rand.New(rand.NewPCG(uint64(len(data)), 7))
+		rng.Shuffle(len(data), func(i, j int) { data[i], data[j] = data[j], data[i] })
+		out.Tensors[name] = embedding.Tensor{Shape: t.Shape, Data: data}
+	}
+	return &out
+}
+
+// PerRepository has an adapter of its own for each repository, trained
+// beforehand: DIR/OWNER+NAME is the adapter's folder.
+type PerRepository struct {
+	As   string
+	Dir  string
+	Dims adapter.Dims
+
+	mu   sync.Mutex
+	name string
+	last *adapter.Adapter
+}
+
+// Name implements [Method].
+func (p *PerRepository) Name() string { return p.As }
+
+// Prepare implements [Method].
+func (p *PerRepository) Prepare(_ context.Context, v *disclosure.View) (Asker, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last == nil || p.name != v.Repository() {
+		path := filepath.Join(p.Dir, strings.ReplaceAll(v.Repository(), "/", "+"))
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("%s has no adapter of its own: %w", v.Repository(), err)
+		}
+		a, err := adapter.Read(path, &p.Dims)
+		if err != nil {
+			return nil, err
+		}
+		p.name, p.last = v.Repository(), a
+	}
+	return constant{Prompt{Adapter: p.last}}, nil
+}
+
+// Has reports whether there is an adapter for a repository.
+func (p *PerRepository) Has(repository string) bool {
+	_, err := os.Stat(filepath.Join(p.Dir, strings.ReplaceAll(repository, "/", "+")))
+	return err == nil
+}
+
+// combined asks one method for the adapter and another one for the context.
+type combined struct {
+	as       string
+	adapters Method
+	contexts Method
+}
+
+// Combine returns a method with the adapter of one and the context of another.
+func Combine(as string, adapters, contexts Method) Method {
+	return &combined{as, adapters, contexts}
+}
+
+func (c *combined) Name() string { return c.as }
+
+func (c *combined) Prepare(ctx context.Context, v *disclosure.View) (Asker, error) {
+	a, err := c.adapters.Prepare(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.contexts.Prepare(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	return both{a, b}, nil
+}
+
+type both struct{ adapters, contexts Asker }
+
+func (b both) Ask(ctx context.Context, q repopeft.Query, r Room) (Prompt, error) {
+	p, err := b.contexts.Ask(ctx, q, r)
+	if err != nil {
+		return Prompt{}, err
+	}
+	a, err := b.adapters.Ask(ctx, q, r)
+	p.Adapter = a.Adapter
+	return p, err
+}

@@ -1,0 +1,78 @@
+package method
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseSpec(t *testing.T) {
+	for text, want := range map[string]string{
+		"base":                               "base",
+		" bm25:unit=test, k=3 ":              "bm25:k=3,unit=test",
+		"adapter:dir=a/b+examples:k=4":       "adapter:dir=a/b+examples:k=4",
+		"checkpoint:file=x=y,which=stranger": "checkpoint:file=x=y,which=stranger",
+	} {
+		s, err := ParseSpec(text)
+		if err != nil || s.String() != want {
+			t.Errorf("%q: got %q, %v; want %q", text, s, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"":               "name is missing",
+		"base+":          "name is missing",
+		"bm25:k":         "want KEY=VALUE",
+		"bm25:=3":        "want KEY=VALUE",
+		"bm25:k=1,k=2":   "set twice",
+		"base+base+base": "at most two",
+	} {
+		if _, err := ParseSpec(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want an error with %q", text, err, want)
+		}
+	}
+}
+
+func TestExpand(t *testing.T) {
+	got, err := Expand("bm25:k={1, 3},unit={test,window}")
+	want := []string{"bm25:k=1,unit=test", "bm25:k=1,unit=window", "bm25:k=3,unit=test", "bm25:k=3,unit=window"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+	for _, text := range []string{"a{", "a}", "{b}}"} {
+		if got, err := Expand(text); err == nil {
+			t.Errorf("%q: got %q, want an error", text, got)
+		}
+	}
+}
+
+func TestBuild(t *testing.T) {
+	b := &Builder{Contexts: &Contexts{}}
+	for text, want := range map[string]string{
+		"nothing":                 "unknown method",
+		"base:k=3":                "no setting",
+		"bm25:k=0":                "at least 1",
+		"bm25:k=x":                "want a number",
+		"bm25:unit=page":          "want one of definition, window, test",
+		"bm25:colour=red":         `no setting "colour"`,
+		"adapter":                 "dir is missing",
+		"checkpoint:which=mine":   "want one of own",
+		"dependencies:whole=both": "want one of yes, no",
+	} {
+		s, err := ParseSpec(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Build(t.Context(), s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want an error with %q", text, err, want)
+		}
+	}
+	for _, text := range []string{"base", "bm25", "examples:k=2,layout=shots", "dependencies", "dependencies-past-cut", "own-adapter:dir=x+bm25:k=1"} {
+		s, err := ParseSpec(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := b.Build(t.Context(), s); err != nil || m.Name() != s.String() {
+			t.Errorf("%q: got %v, %v", text, m, err)
+		}
+	}
+}
