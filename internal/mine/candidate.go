@@ -11,6 +11,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/metric"
 	"github.com/code2lora/code2lora/internal/repopeft"
 	"github.com/code2lora/code2lora/internal/syntax"
 )
@@ -116,7 +117,7 @@ func (r Rules) assertions(s *source) []item {
 	for _, site := range s.outline.Sites {
 		reason := dataset.Reason(site.Flaw)
 		if reason == "" {
-			reason = r.reject(s, site.Function, site.Start, site.End)
+			reason = r.reject(s, repopeft.Assertion, site.Function, site.Start, site.End)
 		}
 		if reason == "" && site.Start < end {
 			reason = dataset.Nested
@@ -131,8 +132,9 @@ func (r Rules) assertions(s *source) []item {
 }
 
 // reject returns why an extent makes no target, or "". The rules are those of
-// [dataset.Extract].
-func (r Rules) reject(s *source, function, start, end int) dataset.Reason {
+// [dataset.Extract], and that a model which writes what stands in the file must
+// be right: a strict answer ends by itself.
+func (r Rules) reject(s *source, kind repopeft.Kind, function, start, end int) dataset.Reason {
 	target := s.text[start:end]
 	switch {
 	case function == syntax.None:
@@ -143,6 +145,10 @@ func (r Rules) reject(s *source, function, start, end int) dataset.Reason {
 		return dataset.TooLong
 	case len(bytes.TrimSpace(target)) == 0:
 		return reasonEmptyTarget
+	}
+	rest, _, _ := bytes.Cut(s.text[end:], []byte("\n"))
+	if !metric.Answerable(s.language, string(kind), string(target), string(rest)+"\n") {
+		return reasonUnanswerable
 	}
 	return ""
 }
@@ -155,7 +161,7 @@ func (r Rules) calls(s *source) []item {
 			reason = reasonCommonName
 		}
 		if reason == "" {
-			reason = r.reject(s, c.Function, c.Start, c.End)
+			reason = r.reject(s, repopeft.Call, c.Function, c.Start, c.End)
 		}
 		it := s.item(repopeft.Call, "", c.Function, c.Class, c.Line, c.From, c.Start, c.End)
 		it.name, it.reason = c.Name, reason
@@ -174,7 +180,7 @@ const (
 func (r Rules) lines(s *source) []item {
 	var items []item
 	for _, l := range s.outline.Lines {
-		reason := r.reject(s, l.Function, l.Start, l.End)
+		reason := r.reject(s, repopeft.Line, l.Function, l.Start, l.End)
 		if n := l.End - l.Start; reason == "" && (n < minLine || n > maxLine || names(s.text[l.Start:l.End]) < 2) {
 			reason = reasonTrivialLine
 		}

@@ -153,7 +153,7 @@ func subset[T ~string](bad func(string, ...any), what string, got, want []T) {
 }
 
 // rulesVersion changes when the same rules give other tasks than before.
-const rulesVersion = 1
+const rulesVersion = 2
 
 // digest identifies the rules.
 func (r Rules) digest() string {

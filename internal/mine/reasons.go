@@ -19,6 +19,7 @@ const (
 	reasonDate         = dataset.Reason("commit outside of the dates")
 	reasonConversion   = dataset.Reason("file is not UTF-8, but declares another encoding")
 	reasonMissing      = dataset.Reason("object is missing from the repository")
+	reasonUnanswerable = dataset.Reason("target doesn't end where a strict answer does")
 	reasonEmptyTarget  = dataset.Reason("target is empty")
 	reasonComma        = dataset.Reason("target begins with a comma")
 	reasonBracket      = dataset.Reason("target is a bracket")
