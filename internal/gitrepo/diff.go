@@ -1,9 +1,12 @@
 package gitrepo
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +21,7 @@ const (
 // not for concurrent use.
 type Diffs struct {
 	repo *Repo
+	ctx  context.Context
 	p    *pipe
 }
 
@@ -26,12 +30,17 @@ func (r *Repo) Diffs(ctx context.Context) (*Diffs, error) {
 	if r.git == nil {
 		return nil, fmt.Errorf("%s: %w, so it has no objects", r.path, ErrNotGit)
 	}
-	p, err := r.git.pipe(ctx, "diff-tree", "--stdin", "-r", "-p", "-U3", "-M", "-l1000", "--full-index", "--no-color",
-		"--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers", "--no-relative")
-	if err != nil {
-		return nil, err
-	}
-	return &Diffs{r, p}, nil
+	d := &Diffs{repo: r, ctx: ctx}
+	return d, d.start()
+}
+
+// diffOptions make the text depend on nothing but the trees.
+var diffOptions = []string{"-r", "-p", "-U3", "-l1000", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv",
+	"--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers", "--no-relative"}
+
+func (d *Diffs) start() (err error) {
+	d.p, err = d.repo.git.pipe(d.ctx, append([]string{"diff-tree", "--stdin", "-M"}, diffOptions...)...)
+	return err
 }
 
 // diffEnd is echoed by git diff-tree, which does so with what is no object id.
@@ -41,7 +50,9 @@ const diffEnd = "!end of diff\n"
 // Between returns the unified diff from one tree to another, with three lines
 // of context, for the files that keep wants by their new path; from "" it is all
 // of the other tree. Of more than max bytes it returns whole lines of the first
-// max, and cut is true; the rest isn't kept in memory.
+// max, and cut is true; the rest isn't kept in memory. In a clone that lacks
+// objects, files that need them may be left out, or the error is
+// [ErrMissingObject]; the reader can be used after it.
 func (d *Diffs) Between(from, to string, max int, keep func(path string) bool) (text string, cut bool, err error) {
 	if from == "" {
 		from = emptyTree1
@@ -52,16 +63,78 @@ func (d *Diffs) Between(from, to string, max int, keep func(path string) bool) (
 	if !isHex(from) || !isHex(to) {
 		return "", false, fmt.Errorf("diff in %s of %q and %q: want two tree ids", d.repo.name, from, to)
 	}
+	text, cut, err = d.ask(from, to, max, keep)
+	if !isMissing(err) {
+		return text, cut, err
+	}
+	if err := d.start(); err != nil { // git has ended
+		return "", false, err
+	}
+	return d.single(from, to, max, keep)
+}
+
+// ask asks the process.
+func (d *Diffs) ask(from, to string, max int, keep func(path string) bool) (text string, cut bool, err error) {
 	if _, err := io.WriteString(d.p.in, from+" "+to+"\n"+diffEnd); err != nil {
 		return "", false, d.p.broken(err)
 	}
+	text, cut, err = readDiff(d.p.out, max, keep)
+	if err != nil {
+		err = d.p.broken(err)
+	}
+	return text, cut, err
+}
+
+// maxPaths is the number of paths that one process is given.
+const maxPaths = 200
+
+// single asks a process of its own about the files that are wanted only, without
+// looking for renames. It doesn't read what else has changed.
+func (d *Diffs) single(from, to string, max int, keep func(path string) bool) (text string, cut bool, err error) {
+	var paths []string
+	err = d.repo.git.stream(d.ctx, nil, func(out io.Reader) error {
+		b := bufio.NewReader(out)
+		for {
+			path, err := b.ReadString(0)
+			if errors.Is(err, io.EOF) && path == "" {
+				return nil
+			}
+			if err != nil {
+				return outputEnded(err)
+			}
+			if path = path[:len(path)-1]; keep(path) {
+				paths = append(paths, path)
+			}
+		}
+	}, "diff-tree", "-r", "--name-only", "-z", "--no-renames", from, to)
+	if err != nil {
+		return "", false, err
+	}
+	for chunk := range slices.Chunk(paths, maxPaths) {
+		err = d.repo.git.stream(d.ctx, nil, func(out io.Reader) error {
+			part, more, err := readDiff(bufio.NewReaderSize(io.MultiReader(strings.NewReader("\n"), out, strings.NewReader(diffEnd)), 1<<16), max-len(text), keep)
+			text, cut = text+part, cut || more
+			return err
+		}, slices.Concat([]string{"diff-tree", "--no-renames"}, diffOptions, []string{from, to, "--"}, chunk)...)
+		if isMissing(err) {
+			return "", false, fmt.Errorf("diff in %s of %s and %s: %w: %w", d.repo.name, from, to, ErrMissingObject, err)
+		}
+		if err != nil || cut {
+			break
+		}
+	}
+	return text, cut, err
+}
+
+// readDiff reads a line that is dropped, and then a diff to its end.
+func readDiff(out *bufio.Reader, max int, keep func(path string) bool) (text string, cut bool, err error) {
 	var b strings.Builder
 	wanted, first, begin := false, true, true
 	for {
-		line, err := d.p.out.ReadSlice('\n')
+		line, err := out.ReadSlice('\n')
 		full := err == nil // a long line comes in several pieces
 		if err != nil && len(line) == 0 {
-			return "", false, d.p.broken(err)
+			return "", false, err
 		}
 		switch {
 		case begin && string(line) == diffEnd:

@@ -41,7 +41,8 @@ type Step struct {
 // parent, the root commit with nothing. With from, which is a full id, it begins
 // behind that commit and reads nothing of what is before; the error is
 // [ErrNotAncestor] if from doesn't lead to ref. Renames are those that git finds
-// with its default similarity. Memory is bounded by one commit. The first error
+// with its default similarity; none in a commit for which that takes an object
+// that isn't there. Memory is bounded by one commit. The first error
 // of fn ends it.
 func (r *Repo) History(ctx context.Context, ref, from string, fn func(Step) error) error {
 	if r.git == nil {
@@ -54,8 +55,6 @@ func (r *Repo) History(ctx context.Context, ref, from string, fn func(Step) erro
 	if id == from {
 		return nil
 	}
-	args := []string{"log", "-z", "--raw", "--no-abbrev", "-M", "-l1000", "-m", "--first-parent", "--reverse", "--no-color",
-		"--no-show-signature", "--no-mailmap", "--encoding=UTF-8", "--date=raw", "--format=" + stepMark + "%x00%H%x00%T%x00%P%x00%ad%x00%s", id}
 	if from != "" {
 		if !isHex(from) {
 			return fmt.Errorf("history of %s: %w %q: want a full commit id", r.name, ErrRef, from)
@@ -66,19 +65,35 @@ func (r *Repo) History(ctx context.Context, ref, from string, fn func(Step) erro
 			}
 			return fmt.Errorf("history of %s from %s: %w", r.name, from, ErrNotAncestor)
 		}
-		args = append(args, "^"+from)
 	}
-	first := true
-	err = r.git.stream(ctx, nil, func(out io.Reader) error {
-		return readSteps(bufio.NewReaderSize(out, 1<<16), func(s Step) error {
-			if first && from != "" && (len(s.Parents) == 0 || s.Parents[0] != from) {
-				return ErrNotAncestor
+	last := from
+	var stopped error // by fn
+	step := func(s Step) error {
+		if last != "" && (len(s.Parents) == 0 || s.Parents[0] != last) {
+			return ErrNotAncestor
+		}
+		last = s.ID
+		stopped = fn(s)
+		return stopped
+	}
+	for {
+		err = r.steps(ctx, id, last, "-M", step)
+		if stopped != nil || !isMissing(err) {
+			break
+		}
+		// To find renames git reads contents, and a partial clone hasn't all of
+		// them. Then this one commit has none.
+		err = r.steps(ctx, id, last, "--no-renames", func(s Step) error {
+			if err := step(s); err != nil {
+				return err
 			}
-			first = false
-			return fn(s)
+			return errOneStep
 		})
-	}, append(args, "--")...)
-	if err == nil && first && from != "" { // ref is older than from
+		if !errors.Is(err, errOneStep) {
+			break
+		}
+	}
+	if err == nil && last != id { // ref is older than from
 		err = ErrNotAncestor
 	}
 	if errors.Is(err, ErrNotAncestor) {
@@ -88,6 +103,27 @@ func (r *Repo) History(ctx context.Context, ref, from string, fn func(Step) erro
 		return fmt.Errorf("history of %s at %s: %w", r.name, id, err)
 	}
 	return nil
+}
+
+// errOneStep ends a history behind one commit.
+var errOneStep = errors.New("one step is enough")
+
+// steps runs git log behind a commit, or from the root on.
+func (r *Repo) steps(ctx context.Context, id, behind, renames string, step func(Step) error) error {
+	args := []string{"log", "-z", "--raw", "--no-abbrev", renames, "-l1000", "-m", "--first-parent", "--reverse", "--no-color",
+		"--no-show-signature", "--no-mailmap", "--encoding=UTF-8", "--date=raw", "--format=" + stepMark + "%x00%H%x00%T%x00%P%x00%ad%x00%s", id}
+	if behind != "" {
+		args = append(args, "^"+behind)
+	}
+	return r.git.stream(ctx, nil, func(out io.Reader) error {
+		return readSteps(bufio.NewReaderSize(out, 1<<16), step)
+	}, append(args, "--")...)
+}
+
+// isMissing tells whether git ended since an object isn't there.
+func isMissing(err error) bool {
+	var exit *gitError
+	return errors.As(err, &exit) && (strings.Contains(exit.stderr, "unable to read") || strings.Contains(exit.stderr, "missing"))
 }
 
 // stepMark begins each commit in the output of git log. No entry of --raw can

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -190,6 +192,43 @@ func TestDiffs(t *testing.T) {
 	}
 	if _, _, err := d.Between("x", all[0].Tree, 1, any); err == nil {
 		t.Error("a name: no error")
+	}
+}
+
+// TestHistoryMissing reads the history of a clone that lacks the contents of a
+// file which another one was renamed from.
+func TestHistoryMissing(t *testing.T) {
+	dir := newBare(t,
+		change{message: "root", files: []entry{{"", "a.bin", longText + longText}, {"", "a.py", "a\n"}}},
+		change{message: "rename", files: []entry{{"", "b.bin", longText + longText + "x\n"}, {"", "a.py", "b\n"}}},
+		change{message: "later", files: []entry{{"", "b.bin", longText + longText + "x\n"}, {"", "c.py", "b\n"}}})
+	r := openAt(t, dir, Options{})
+	_, all := steps(t, r, "main", "")
+	blob := all[0].Changes[0].Blob
+	if err := os.Remove(filepath.Join(dir, "objects", blob[:2], blob[2:])); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := steps(t, r, "main", "")
+	want := "root 0: A a.bin A a.py|rename 1: D a.bin () M a.py A b.bin|later 1: R c.py < a.py"
+	if strings.Join(got, "|") != want {
+		t.Errorf("history: got %q, want %q", got, want)
+	}
+	d, err := r.Diffs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for range 2 {
+		text, cut, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(p string) bool { return p == "a.py" })
+		if err != nil || cut || !strings.HasSuffix(text, "-a\n+b\n") || strings.Contains(text, "bin") {
+			t.Errorf("a file that is there: got %q, %t, %v", text, cut, err)
+		}
+		if _, _, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(string) bool { return true }); !errors.Is(err, ErrMissingObject) {
+			t.Errorf("all files: got %v, want ErrMissingObject", err)
+		}
+		if text, _, err := d.Between(all[1].Tree, all[2].Tree, 1000, func(string) bool { return true }); err != nil || !strings.Contains(text, "rename to c.py") {
+			t.Errorf("after an error: got %q, %v", text, err)
+		}
 	}
 }
 

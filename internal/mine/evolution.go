@@ -150,7 +150,9 @@ func (m *history) step(s gitrepo.Step) error {
 		m.capCommit(s.ID, versions)
 	}
 	diff, cut, err := m.diffs.Between(m.state.KeptTree, s.Tree, m.MaxDiffBytes, m.production)
-	if err != nil {
+	if errors.Is(err, gitrepo.ErrMissingObject) {
+		m.state.Skipped["diff for which an object is missing"]++
+	} else if err != nil {
 		return err
 	}
 	if cut {
