@@ -88,6 +88,23 @@ func (f *Frozen) BackwardParts(dx, dy []float32, T int, add, detach bool, parts 
 	l.product(dx, w, T, f.in, k, add)
 }
 
+// FillMidBackward computes Mid of parts as BackwardParts does, without the
+// product: for where nothing needs dx.
+func (f *Frozen) FillMidBackward(dy []float32, T int, parts []LowRank) {
+	f.checkParts(T*f.in, T, parts)
+	if len(dy) != T*f.out {
+		panic(fmt.Sprintf("kernel: FillMidBackward of a matrix (%d, %d): dy has %d elements for %d rows", f.out, f.in, len(dy), T))
+	}
+	if f.in == 0 || f.out == 0 || len(parts) == 0 {
+		return
+	}
+	var r roundedRows
+	defer r.free()
+	l := newLowRank(&r, pairOps(T), dy, T, f.out)
+	defer l.release()
+	l.parts(parts, f.in, f.out, l.backward)
+}
+
 func (f *Frozen) checkParts(n, T int, parts []LowRank) {
 	if n != T*f.in {
 		panic(fmt.Sprintf("kernel: parts of a product with a matrix (%d, %d): %d elements for %d rows", f.out, f.in, n, T))

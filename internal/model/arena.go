@@ -72,10 +72,10 @@ func (a *arena) zeros(n int) []float32 {
 	return s
 }
 
-// keep copies src to dst, which it allocates the first time.
-func (a *arena) keep(dst *[]float32, src []float32) {
+// keep copies src to dst, for which it allocates n values the first time.
+func (a *arena) keep(dst *[]float32, src []float32, n int) {
 	if *dst == nil {
-		*dst = a.floats(len(src))
+		*dst = a.floats(n)
 	}
 	const chunk = 1 << 14
 	kernel.Parallel((len(src)+chunk-1)/chunk, func(i int) { copy((*dst)[i*chunk:], src[i*chunk:min(len(src), (i+1)*chunk)]) })

@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"slices"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/kernel"
@@ -62,7 +63,7 @@ func (p *pass) backward(ctx context.Context, dx []float32, opt GradientOptions, 
 			return err
 		}
 		if T > 0 {
-			p.layerBackward(l, p.restore(l), dx, g, opt)
+			p.layerBackward(l, p.restore(l), dx, g, opt, l > p.low || slices.Contains(opt.Activations, l))
 		}
 		at(l, dx)
 	}
@@ -81,56 +82,109 @@ type gradients struct {
 }
 
 // layerBackward turns dx from the gradient of block l's output into that of
-// its input, and adds to the gradients of the adapters. See [pass.layer].
-func (p *pass) layerBackward(l int, s *saved, dx []float32, g *gradients, opt GradientOptions) {
-	m, T, D, F := p.m, p.T, p.m.HiddenSize, p.m.IntermediateSize
+// its input, and adds to the gradients of the adapters. See [pass.layer]. The
+// gradient of the output of p.last is in its dx, and dx zero. Unless below, the
+// input is that of the lowest layer, whose gradient nothing needs: then dx is
+// left as it is.
+func (p *pass) layerBackward(l int, s *saved, dx []float32, g *gradients, opt GradientOptions, below bool) {
+	m, T, D := p.m, p.T, p.m.HiddenSize
 	ly := &m.layers[l]
+	rs, dy := &p.rows, dx
+	if r, _ := p.output(l); r != rs {
+		rs, dy = r, p.last.dx
+	}
+	p.mlpBackward(rs, l, s, dy, g, opt)
 
-	// x += down_proj(silu(gate) · up)
+	// x += o_proj(attention(q, k, v))
+	q, o, _, _ := s.of(rs.T, T)
+	dq, do := g.q[:len(q)], g.o[:len(o)]
+	p.linearBackward(rs, do, dy, o, l, adapter.OProj, s, opt, false)
+	for _, d := range [][]float32{dq, g.k, g.v} {
+		zero(d)
+	}
+	rs.tree.Backward(g.acc, dq, g.k, g.v, do, o, s.lse, q, s.k, s.v)
+	m.rope.Backward(dq, rs.pos, rs.T, m.NumAttentionHeads)
+	m.rope.Backward(g.k, p.pos, T, m.NumKeyValueHeads)
+	if m.arch.qkNorm {
+		p.normHeadsBackward(ly, dq, g.k, s)
+	}
+	h, dh := g.h[:T*D], g.dh
+	if !below {
+		dh = nil
+	}
+	nn.RMSNormApply(h, s.x, ly.attnNorm, s.rstd, T, D)
+	p.linearBackward(&p.rows, dh, g.k, h, l, adapter.KProj, s, opt, false)
+	p.linearBackward(&p.rows, dh, g.v, h, l, adapter.VProj, s, opt, true)
+	if rs == &p.rows {
+		p.linearBackward(rs, dh, dq, h, l, adapter.QProj, s, opt, true)
+	} else {
+		p.lastQueriesBackward(dh, dq, h, l, s, opt)
+		p.last.put(dx, dy)
+	}
+	if below {
+		nn.RMSNormBackward(dx, dh, s.x, ly.attnNorm, s.rstd, T, D)
+	}
+}
+
+// mlpBackward is the part of layerBackward that belongs to
+//
+//	x += down_proj(silu(gate_proj(h)) · up_proj(h)),  h = rmsnorm(x)
+func (p *pass) mlpBackward(rs *rows, l int, s *saved, dx []float32, g *gradients, opt GradientOptions) {
+	T, D, F := rs.T, p.m.HiddenSize, p.m.IntermediateSize
+	ly := &p.m.layers[l]
+	_, _, gate, up := s.of(T, p.T)
+	dgate, dup, dact, dh := g.gate[:T*F], g.up[:T*F], g.dact[:T*F], g.dh[:T*D]
 	act := g.h[:T*F]
-	p.swiGLU(act, s.gate, s.up)
-	p.linearBackward(g.dact, dx, act, l, adapter.DownProj, s, opt, false)
+	swiGLU(act, gate, up, T)
+	p.linearBackward(rs, dact, dx, act, l, adapter.DownProj, s, opt, false)
 	kernel.Parallel(T, func(t int) {
 		i := t * F
-		clear(g.gate[i:][:F])
-		clear(g.up[i:][:F])
-		kernel.SwiGLUBackward(g.gate[i:][:F], g.up[i:][:F], g.dact[i:][:F], s.gate[i:][:F], s.up[i:][:F])
+		clear(dgate[i:][:F])
+		clear(dup[i:][:F])
+		kernel.SwiGLUBackward(dgate[i:][:F], dup[i:][:F], dact[i:][:F], gate[i:][:F], up[i:][:F])
 	})
 	h := g.h[:T*D]
 	nn.RMSNormApply(h, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
-	p.linearBackward(g.dh, g.gate, h, l, adapter.GateProj, s, opt, false)
-	p.linearBackward(g.dh, g.up, h, l, adapter.UpProj, s, opt, true)
-	nn.RMSNormBackward(dx, g.dh, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
+	p.linearBackward(rs, dh, dgate, h, l, adapter.GateProj, s, opt, false)
+	p.linearBackward(rs, dh, dup, h, l, adapter.UpProj, s, opt, true)
+	nn.RMSNormBackward(dx, dh, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
+}
 
-	// x += o_proj(attention(q, k, v))
-	p.linearBackward(g.o, dx, s.o, l, adapter.OProj, s, opt, false)
-	wq, wkv := len(g.q)/T, len(g.k)/T
-	kernel.Parallel(T, func(t int) {
-		clear(g.q[t*wq:][:wq])
-		clear(g.k[t*wkv:][:wkv])
-		clear(g.v[t*wkv:][:wkv])
-	})
-	p.tree.Backward(g.acc, g.q, g.k, g.v, g.o, s.o, s.lse, s.q, s.k, s.v)
-	m.rope.Backward(g.q, p.pos, T, m.NumAttentionHeads)
-	m.rope.Backward(g.k, p.pos, T, m.NumKeyValueHeads)
-	if m.arch.qkNorm {
-		p.normHeadsBackward(ly, g, s)
+// lastQueriesBackward is linearBackward of the queries of p.last: it adds to dh
+// (rows of the pass,D), unless that is nil. h is the input of the layer in all
+// rows of the pass.
+func (p *pass) lastQueriesBackward(dh, dq, h []float32, l int, s *saved, opt GradientOptions) {
+	q := p.last
+	q.gather(q.h, h)
+	if dh == nil {
+		p.linearBackward(&q.rows, nil, dq, q.h, l, adapter.QProj, s, opt, false)
+		return
 	}
-	nn.RMSNormApply(h, s.x, ly.attnNorm, s.rstd, T, D)
-	p.linearBackward(g.dh, g.q, h, l, adapter.QProj, s, opt, false)
-	p.linearBackward(g.dh, g.k, h, l, adapter.KProj, s, opt, true)
-	p.linearBackward(g.dh, g.v, h, l, adapter.VProj, s, opt, true)
-	nn.RMSNormBackward(dx, g.dh, s.x, ly.attnNorm, s.rstd, T, D)
+	rows := q.x // which has been read
+	q.gather(rows, dh)
+	p.linearBackward(&q.rows, rows, dq, q.h, l, adapter.QProj, s, opt, true)
+	q.put(dh, rows)
+}
+
+// zero clears x, on all threads.
+func zero(x []float32) {
+	const chunk = 1 << 14
+	kernel.Parallel((len(x)+chunk-1)/chunk, func(i int) { clear(x[i*chunk : min(len(x), (i+1)*chunk)]) })
 }
 
 // linearBackward adds the gradients of one adapted linear layer: of its input
 // to dx, which it overwrites unless add, of the adapters' factors to their
-// gradients.
-func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, s *saved, opt GradientOptions, add bool) {
+// gradients. A nil dx is not needed.
+func (p *pass) linearBackward(rs *rows, dx, dy, x []float32, l int, mod adapter.Module, s *saved, opt GradientOptions, add bool) {
 	defer p.mem.giveBack(p.mem.mark())
 	du := p.mem.floats(p.T * p.rank)
-	p.m.layers[l].linear[mod].BackwardParts(dx, dy, p.T, add, opt.Detach, p.parts(l, mod, du))
-	for _, g := range p.groups {
+	w, parts := p.m.layers[l].linear[mod], p.parts(rs, l, mod, du)
+	if dx == nil {
+		w.FillMidBackward(dy, rs.T, parts)
+	} else {
+		w.BackwardParts(dx, dy, rs.T, add, opt.Detach, parts)
+	}
+	for _, g := range rs.groups {
 		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
 			continue
 		}
@@ -143,7 +197,7 @@ func (p *pass) linearBackward(dx, dy, x []float32, l int, mod adapter.Module, s 
 
 // normHeadsBackward turns the gradients of the normalised q and k into those
 // of q and k.
-func (p *pass) normHeadsBackward(ly *layer, g *gradients, s *saved) {
+func (p *pass) normHeadsBackward(ly *layer, dq, dk []float32, s *saved) {
 	m := p.m
 	back := func(dy, x, w, rstd []float32, n int) {
 		defer p.mem.giveBack(p.mem.mark())
@@ -151,6 +205,6 @@ func (p *pass) normHeadsBackward(ly *layer, g *gradients, s *saved) {
 		nn.RMSNormBackward(dx, dy, x, w, rstd, n, m.HeadDim)
 		copy(dy, dx)
 	}
-	back(g.q, s.qRaw, ly.qNorm, s.qRstd, p.T*m.NumAttentionHeads)
-	back(g.k, s.kRaw, ly.kNorm, s.kRstd, p.T*m.NumKeyValueHeads)
+	back(dq, s.qRaw, ly.qNorm, s.qRstd, len(dq)/m.HeadDim)
+	back(dk, s.kRaw, ly.kNorm, s.kRstd, len(dk)/m.HeadDim)
 }

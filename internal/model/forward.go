@@ -20,13 +20,11 @@ type segment struct {
 type pass struct {
 	m      *Model
 	mem    *arena
-	T      int
+	rows             // all of them
+	last   *lastRows // of the last layer; nil for all
 	segs   []segment
-	groups []group  // runs of rows with the same adapter
-	rank   int      // largest rank of an adapter
-	pos    []int32  // (T) position of each row inside its sequence
-	layout *layout  // of the batch
-	tree   *nn.Tree // attention over it
+	rank   int     // largest rank of an adapter
+	layout *layout // of the batch
 	x      []float32
 	h      []float32 // (T, max(D,F)), see buffers
 	saves            // for a backward pass
@@ -143,9 +141,12 @@ func (p *pass) run(ctx context.Context, from, to int) error {
 //	x += o_proj(attention(rope(q), rope(k), v)),  q, k, v = projections of rmsnorm(x)
 //	x += down_proj(silu(gate_proj(h)) · up_proj(h)),  h = rmsnorm(x)
 //
-// With s, whose buffers b is, it saves what the backward pass needs.
+// With s, whose buffers b is, it saves what the backward pass needs. Of the last
+// layer's output, and of what only that needs, it computes no more rows than
+// are needed: then the output is that of p.last.
 func (p *pass) layer(l int, b *buffers, s *saved) {
-	p.linearAdd(p.layerUpToDown(l, b, s), l, adapter.DownProj, s)
+	rs, x := p.output(l)
+	p.linearAdd(rs, x, p.layerUpToDown(l, b, s), l, adapter.DownProj, s)
 }
 
 // layerUpToDown is layer without its last step, whose operand it returns.
@@ -154,44 +155,60 @@ func (p *pass) layerUpToDown(l int, b *buffers, s *saved) []float32 {
 	ly := &m.layers[l]
 	h := b.h[:T*D]
 	nn.RMSNormForward(h, b.rstd, p.x, ly.attnNorm, T, D, float32(m.RMSNormEps))
-	p.linear(h, l, s, linear{adapter.QProj, b.q}, linear{adapter.KProj, b.k}, linear{adapter.VProj, b.v})
 	if s != nil {
-		p.mem.keep(&s.x, p.x)
+		p.mem.keep(&s.x, p.x, T*D)
+	}
+	rs, x := p.output(l)
+	q, o, gate, up := b.of(rs.T, T)
+	if rs == &p.rows {
+		p.linear(rs, h, l, s, linear{adapter.QProj, q}, linear{adapter.KProj, b.k}, linear{adapter.VProj, b.v})
+	} else {
+		p.linear(&p.rows, h, l, s, linear{adapter.KProj, b.k}, linear{adapter.VProj, b.v})
+		p.last.gather(x, p.x)
+		p.last.gather(p.last.h, h)
+		p.linear(rs, p.last.h, l, s, linear{adapter.QProj, q})
+		h = b.h[:rs.T*D]
 	}
 	if m.arch.qkNorm {
-		p.normHeads(ly, b, s)
+		p.normHeads(ly, q, b.k, s)
 	}
-	m.rope.Forward(b.q, p.pos, T, m.NumAttentionHeads)
+	m.rope.Forward(q, rs.pos, rs.T, m.NumAttentionHeads)
 	m.rope.Forward(b.k, p.pos, T, m.NumKeyValueHeads)
-	p.tree.Forward(b.o, b.lse, b.q, b.k, b.v)
-	p.linearAdd(b.o, l, adapter.OProj, s)
+	rs.tree.Forward(o, b.lse, q, b.k, b.v)
+	p.linearAdd(rs, x, o, l, adapter.OProj, s)
 
 	if s != nil {
-		p.mem.keep(&s.xMid, p.x)
+		p.mem.keep(&s.xMid, x, T*D)
 	}
-	nn.RMSNormForward(h, b.rstdMid, p.x, ly.ffnNorm, T, D, float32(m.RMSNormEps))
-	p.linear(h, l, s, linear{adapter.GateProj, b.gate}, linear{adapter.UpProj, b.up})
-	act := b.h[:T*F]
-	p.swiGLU(act, b.gate, b.up)
+	nn.RMSNormForward(h, b.rstdMid, x, ly.ffnNorm, rs.T, D, float32(m.RMSNormEps))
+	p.linear(rs, h, l, s, linear{adapter.GateProj, gate}, linear{adapter.UpProj, up})
+	act := b.h[:rs.T*F]
+	swiGLU(act, gate, up, rs.T)
 	return act
 }
 
+// of returns the first rows of those buffers of T rows whose rows are queries.
+func (b *buffers) of(rows, T int) (q, o, gate, up []float32) {
+	first := func(x []float32) []float32 { return x[:len(x)/T*rows] }
+	return first(b.q), first(b.o), first(b.gate), first(b.up)
+}
+
 // normHeads applies the q/k norm of qwen3 to each head.
-func (p *pass) normHeads(ly *layer, b *buffers, s *saved) {
+func (p *pass) normHeads(ly *layer, q, k []float32, s *saved) {
 	m := p.m
-	nq, nk := p.T*m.NumAttentionHeads, p.T*m.NumKeyValueHeads
+	nq, nk := len(q)/m.HeadDim, len(k)/m.HeadDim
 	if s == nil {
 		defer p.mem.giveBack(p.mem.mark())
 		s = &saved{}
 	} else {
-		p.mem.keep(&s.qRaw, b.q)
-		p.mem.keep(&s.kRaw, b.k)
+		p.mem.keep(&s.qRaw, q, p.T*m.NumAttentionHeads*m.HeadDim)
+		p.mem.keep(&s.kRaw, k, len(k))
 	}
 	if s.qRstd == nil {
-		s.qRstd, s.kRstd = p.mem.floats(nq), p.mem.floats(nk)
+		s.qRstd, s.kRstd = p.mem.floats(p.T*m.NumAttentionHeads), p.mem.floats(nk)
 	}
-	nn.RMSNormForward(b.q, s.qRstd, b.q, ly.qNorm, nq, m.HeadDim, float32(m.RMSNormEps))
-	nn.RMSNormForward(b.k, s.kRstd, b.k, ly.kNorm, nk, m.HeadDim, float32(m.RMSNormEps))
+	nn.RMSNormForward(q, s.qRstd, q, ly.qNorm, nq, m.HeadDim, float32(m.RMSNormEps))
+	nn.RMSNormForward(k, s.kRstd, k, ly.kNorm, nk, m.HeadDim, float32(m.RMSNormEps))
 }
 
 // linear is a linear layer and its output.
@@ -201,7 +218,7 @@ type linear struct {
 }
 
 // linear computes y = x Wᵀ + bias + adapter update for layers with the same x.
-func (p *pass) linear(x []float32, l int, s *saved, to ...linear) {
+func (p *pass) linear(rs *rows, x []float32, l int, s *saved, to ...linear) {
 	ly := &p.m.layers[l]
 	mid := p.middle(s)
 	if s == nil {
@@ -209,23 +226,23 @@ func (p *pass) linear(x []float32, l int, s *saved, to ...linear) {
 	}
 	outputs := make([]kernel.Output, len(to))
 	for i, t := range to {
-		outputs[i] = kernel.Output{W: ly.linear[t.mod], Y: t.y, Parts: p.parts(l, t.mod, mid(t.mod))}
+		outputs[i] = kernel.Output{W: ly.linear[t.mod], Y: t.y, Parts: p.parts(rs, l, t.mod, mid(t.mod))}
 	}
-	kernel.ForwardAll(x, p.T, outputs...)
+	kernel.ForwardAll(x, rs.T, outputs...)
 	for _, t := range to {
-		nn.AddBias(t.y, ly.bias[t.mod], p.T, len(t.y)/p.T)
+		nn.AddBias(t.y, ly.bias[t.mod], rs.T, len(t.y)/rs.T)
 	}
 }
 
-// linearAdd adds the same to the residual stream.
-func (p *pass) linearAdd(x []float32, l int, mod adapter.Module, s *saved) {
+// linearAdd adds the same to y, the residual stream.
+func (p *pass) linearAdd(rs *rows, y, x []float32, l int, mod adapter.Module, s *saved) {
 	ly := &p.m.layers[l]
 	mid := p.middle(s)
 	if s == nil {
 		defer p.mem.giveBack(p.mem.mark())
 	}
-	kernel.ForwardAll(x, p.T, kernel.Output{W: ly.linear[mod], Y: p.x, Add: true, Parts: p.parts(l, mod, mid(mod))})
-	nn.AddBias(p.x, ly.bias[mod], p.T, p.m.HiddenSize)
+	kernel.ForwardAll(x, rs.T, kernel.Output{W: ly.linear[mod], Y: y, Add: true, Parts: p.parts(rs, l, mod, mid(mod))})
+	nn.AddBias(y, ly.bias[mod], rs.T, p.m.HiddenSize)
 }
 
 // middle returns where what is between the factors of an adapted linear layer
@@ -247,9 +264,9 @@ func (p *pass) middle(s *saved) func(mod adapter.Module) []float32 {
 
 // parts returns the adapters' parts of a linear layer, which have mid (T,rank)
 // for what is between their factors.
-func (p *pass) parts(l int, mod adapter.Module, mid []float32) []kernel.LowRank {
+func (p *pass) parts(rs *rows, l int, mod adapter.Module, mid []float32) []kernel.LowRank {
 	var parts []kernel.LowRank
-	for _, g := range p.groups {
+	for _, g := range rs.groups {
 		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
 			continue
 		}
@@ -260,10 +277,10 @@ func (p *pass) parts(l int, mod adapter.Module, mid []float32) []kernel.LowRank 
 	return parts
 }
 
-// swiGLU computes h = silu(gate) · up.
-func (p *pass) swiGLU(h, gate, up []float32) {
-	F := p.m.IntermediateSize
-	kernel.Parallel(p.T, func(t int) { kernel.SwiGLU(h[t*F:][:F], gate[t*F:][:F], up[t*F:][:F]) })
+// swiGLU computes h = silu(gate) · up in T rows.
+func swiGLU(h, gate, up []float32, T int) {
+	F := len(h) / T
+	kernel.Parallel(T, func(t int) { kernel.SwiGLU(h[t*F:][:F], gate[t*F:][:F], up[t*F:][:F]) })
 }
 
 // checkTokens reports the first token that is not in the vocabulary and a

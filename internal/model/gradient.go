@@ -50,6 +50,9 @@ func (m *Model) evaluate(ctx context.Context, b Batch, opt *GradientOptions) (*R
 	share := opt == nil || len(opt.Activations) == 0
 	p := newTreePass(m, b, newLayout(b, share, false), res.Grads)
 	defer p.free()
+	if b.From < m.NumHiddenLayers && p.T > 0 {
+		p.finish(p.layout.labelled(b), opt != nil)
+	}
 	var err error
 	if opt == nil {
 		err = p.score(ctx, b, res)
@@ -76,7 +79,12 @@ func (p *pass) gradient(ctx context.Context, b Batch, opt GradientOptions, res *
 		return err
 	}
 	dx := p.mem.zeros(p.T * p.m.HiddenSize)
-	p.labels(b, res, dx)
+	if p.last == nil {
+		p.labels(b, res, dx)
+	} else {
+		clear(p.last.dx)
+		p.labels(b, res, p.last.dx)
+	}
 	return p.backward(ctx, dx, opt, func(l int, dx []float32) {
 		if slices.Contains(opt.Activations, l) {
 			res.setActivation(l, p.layout.own(b, dx, p.m.HiddenSize))
@@ -96,7 +104,7 @@ func (r *Result) setActivation(l int, dx []float32) {
 const logitsAtOnce = 1 << 24
 
 // labels scores the labelled rows and, when dx is not nil, adds the gradient
-// of the loss with respect to the last block's output:
+// of the loss with respect to the rows of the last block's output:
 //
 //	logits = rmsnorm(x) Wᵀ at labelled rows only
 func (p *pass) labels(b Batch, res *Result, dx []float32) {
@@ -104,10 +112,11 @@ func (p *pass) labels(b Batch, res *Result, dx []float32) {
 	defer p.mem.giveBack(p.mem.mark())
 	type at struct{ seq, label, row int }
 	var todo []at
+	rows, out := p.finished(b)
 	for i, s := range b.Sequences {
 		res.NLL[i], res.Argmax[i] = make([]float32, len(s.Labels)), make([]int32, len(s.Labels))
-		for j, l := range s.Labels {
-			todo = append(todo, at{i, j, p.layout.row(i, l.Pos)})
+		for j := range s.Labels {
+			todo = append(todo, at{i, j, int(rows[len(todo)])})
 		}
 	}
 	chunk := min(len(todo), max(1, logitsAtOnce/V))
@@ -116,7 +125,7 @@ func (p *pass) labels(b Batch, res *Result, dx []float32) {
 	for len(todo) > 0 {
 		n := min(chunk, len(todo))
 		for i, t := range todo[:n] {
-			copy(x[i*D:][:D], p.x[t.row*D:][:D])
+			copy(x[i*D:][:D], out[t.row*D:][:D])
 		}
 		nn.RMSNormForward(h, rstd, x, m.outputNorm, n, D, float32(m.RMSNormEps))
 		m.output.Forward(logits[:n*V], h[:n*D], n)

@@ -55,7 +55,7 @@ func (p *pass) runSaving(ctx context.Context, from, low, labels int, bytes int64
 			continue
 		case l >= low:
 			var x []float32
-			p.mem.keep(&x, p.x)
+			p.mem.keep(&x, p.x, len(p.x))
 			p.inputs = append(p.inputs, x)
 		}
 		p.layer(l, shared, nil)
@@ -73,7 +73,7 @@ func (p *pass) restore(l int) *saved {
 	copy(p.x, p.inputs[l-p.low])
 	// The output of the block is not needed, but what its adapters see is.
 	down := p.layerUpToDown(l, &s.buffers, s)
-	p.m.layers[l].linear[adapter.DownProj].FillMid(down, p.T, p.parts(l, adapter.DownProj, p.middle(s)(adapter.DownProj)))
+	p.m.layers[l].linear[adapter.DownProj].FillMid(down, p.T, p.parts(&p.rows, l, adapter.DownProj, p.middle(s)(adapter.DownProj)))
 	p.restored++
 	return s
 }
@@ -146,9 +146,11 @@ func (m *Model) footprint(T, labels, rank int, backward bool) footprint {
 		layer += heads
 	}
 	chunk := int64(min(labels, max(1, logitsAtOnce/m.VocabSize)))
-	after := chunk * (4*D + 1 + int64(m.VocabSize)) // see labels
-	row := D + max(D, F)                            // x and h
+	after := chunk * (4*D + 1 + int64(m.VocabSize))         // see labels
+	row := D + max(D, F)                                    // x and h
+	last := 2 * D * min(t, max(minLastRows, int64(labels))) // see finish
 	if backward {
+		last += last / 2
 		layer += 2 * D // x and xMid
 		row += D       // dx
 		grads := 2*(wq+wkv+F) + D + F + int64(nn.BackwardScratch(m.NumKeyValueHeads, m.HeadDim))
@@ -160,5 +162,5 @@ func (m *Model) footprint(T, labels, rank int, backward bool) footprint {
 		}
 		after = max(after, t*grads)
 	}
-	return footprint{fixed: t*row + after, layer: t * layer, input: t * D}
+	return footprint{fixed: t*row + last + after, layer: t * layer, input: t * D}
 }

@@ -11,10 +11,11 @@ import "github.com/code2lora/code2lora/internal/kernel"
 // [kernel.LowRank]; dA (r,in); dB (out,r). Both products are made with r rows,
 // so that dy and x are read where they lie.
 func LoRAGradient(dA, dB, dy, u, du, x []float32, T, in, out, r int, scale float32) {
-	kernel.Gemm(true, false, r, in, T, 1, du, r, x, in, 1, dA, in)
+	kernel.SumOuter(r, in, T, du, r, x, in, dA, in)
 	t := scratch(r * out)
 	defer release(t)
-	kernel.Gemm(true, false, r, out, T, 1, u, r, dy, out, 0, t, out)
+	clear(t)
+	kernel.SumOuter(r, out, T, u, r, dy, out, t, out)
 	const rows = 64
 	kernel.Parallel((out+rows-1)/rows, func(b int) {
 		for i := b * rows; i < min(out, (b+1)*rows); i++ {

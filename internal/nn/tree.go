@@ -2,6 +2,7 @@ package nn
 
 import (
 	"math"
+	"slices"
 
 	"github.com/code2lora/code2lora/internal/kernel"
 )
@@ -27,8 +28,9 @@ type Tree struct {
 	H, Hkv, HD int
 	nodes      []treeNode
 	rows       int
+	queries    []int32 // rows that are asked for, nil for all
+	pos        []int32 // position of each query
 	blocks     []treeBlock
-	pos        []int32
 	scratch    int // floats that a block needs, at most
 }
 
@@ -39,16 +41,16 @@ type treeNode struct {
 	end int // row after its last descendant's
 }
 
-// treeBlock is a run of query rows that are worked on together. Their scores
-// are a matrix (rows, H/Hkv, cols) with a column for each position, whichever
-// node has it.
+// treeBlock is a run lo..hi−1 of queries that are worked on together. Their
+// scores are a matrix (queries, H/Hkv, cols) with a column for each position,
+// whichever node has it.
 type treeBlock struct {
 	lo, hi int
 	cols   int
 	pieces []piece
 }
 
-// piece says that query rows lo..hi−1 see the first keys rows of a node.
+// piece says that queries lo..hi−1 see the first keys rows of a node.
 type piece struct {
 	*treeNode
 	lo, hi, keys int
@@ -88,24 +90,57 @@ func NewTree(H, Hkv, HD int, nodes []Node) *Tree {
 	return t
 }
 
-// Positions returns the position of each row in its sequence. It must not be
-// modified.
+// Queries returns attention over the same tree from some of its rows only, in
+// ascending order. Of the operands, q, o, lse and their gradients then have a
+// row for each of them; k and v are those of all rows. Outputs are the same
+// bits.
+func (t *Tree) Queries(rows []int32) *Tree {
+	s := &Tree{H: t.H, Hkv: t.Hkv, HD: t.HD, nodes: t.nodes, rows: t.rows, queries: rows, pos: make([]int32, len(rows))}
+	for i, r := range rows {
+		if r < 0 || int(r) >= t.rows || i > 0 && r <= rows[i-1] || t.queries != nil {
+			panic("nn: queries of a tree that are not rows in ascending order")
+		}
+		s.pos[i] = t.pos[r]
+	}
+	s.cut()
+	return s
+}
+
+// Positions returns the position of each query, which is each row unless the
+// tree is of [Tree.Queries], in its sequence. It must not be modified.
 func (t *Tree) Positions() []int32 { return t.pos }
+
+// row returns the row of query i.
+func (t *Tree) row(i int) int {
+	if t.queries == nil {
+		return i
+	}
+	return int(t.queries[i])
+}
+
+// query returns the first query at row or behind it.
+func (t *Tree) query(row int) int {
+	if t.queries == nil {
+		return row
+	}
+	i, _ := slices.BinarySearch(t.queries, int32(row))
+	return i
+}
 
 // cut makes the blocks. The heads of a group share keys and values, so they are
 // worked on together: a block has about 128 rows of scores.
 func (t *Tree) cut() {
 	group := t.H / t.Hkv
 	size := max(8, min(64, 128/group/4*4))
-	first := 0 // node of row lo
-	for lo := 0; lo < t.rows; lo += size {
-		b := treeBlock{lo: lo, hi: min(t.rows, lo+size)}
-		for t.nodes[first].At+t.nodes[first].N <= lo {
+	first := 0 // node of query lo
+	for lo := 0; lo < len(t.pos); lo += size {
+		b := treeBlock{lo: lo, hi: min(len(t.pos), lo+size)}
+		for t.nodes[first].At+t.nodes[first].N <= t.row(lo) {
 			first++
 		}
 		b.add(t, t.nodes[first].Parent)
-		for i := first; i < len(t.nodes) && t.nodes[i].At < b.hi; i++ {
-			b.piece(&t.nodes[i])
+		for i := first; i < len(t.nodes) && t.nodes[i].At <= t.row(b.hi-1); i++ {
+			b.piece(t, &t.nodes[i])
 		}
 		for _, p := range t.pos[b.lo:b.hi] {
 			b.cols = max(b.cols, int(p)+1)
@@ -120,12 +155,16 @@ func (t *Tree) cut() {
 func (b *treeBlock) add(t *Tree, i int) {
 	if i >= 0 {
 		b.add(t, t.nodes[i].Parent)
-		b.piece(&t.nodes[i])
+		b.piece(t, &t.nodes[i])
 	}
 }
 
-func (b *treeBlock) piece(n *treeNode) {
-	b.pieces = append(b.pieces, piece{n, max(b.lo, n.At), min(b.hi, n.end), min(n.N, b.hi-n.At)})
+// piece adds what the queries of the block see of node n.
+func (b *treeBlock) piece(t *Tree, n *treeNode) {
+	lo, hi := max(b.lo, t.query(n.At)), min(b.hi, t.query(n.end))
+	if lo < hi {
+		b.pieces = append(b.pieces, piece{n, lo, hi, min(n.N, t.row(hi-1)+1-n.At)})
+	}
 }
 
 // work is the scratch memory of one block: scores and their gradient, rows of
@@ -235,10 +274,10 @@ func (t *Tree) sumValues(b *treeBlock, p *piece, hkv, c int, w *work, v []float3
 	}
 	lo, hi := p.lo, p.hi
 	if end < c+valueBlock { // the past of descendants goes on in their nodes
-		hi = min(hi, p.At+p.N)
+		hi = min(hi, t.query(p.At+p.N))
 	}
 	if c > p.pos { // earlier rows see none of it
-		lo = max(lo, p.At+c-p.pos)
+		lo = max(lo, t.query(p.At+c-p.pos))
 	}
 	keys := min(c+valueBlock, p.pos+p.keys) - c
 	if lo >= hi || keys <= 0 {
