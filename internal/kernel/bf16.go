@@ -28,8 +28,10 @@ const (
 	// Int8 computes [Frozen.Forward] and [Frozen.ForwardAdd] on quantised
 	// weights as they are stored, with x rounded to int8 (quant.go), for any
 	// number of rows: a row's result doesn't depend on it. Weights that are not
-	// quantised count as in Float32, and [Frozen.Backward] is that of BFloat16
-	// where the CPU has it, else that of Float32.
+	// quantised count as in Float32. [Frozen.Backward] does the same with dy, on
+	// weights that are rounded to int8 once more (quantback.go). Where they are
+	// not quantised, or the number of rows of W isn't a multiple of 32, it is that
+	// of BFloat16 where the CPU has it, else that of Float32.
 	Int8
 )
 

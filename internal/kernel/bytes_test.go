@@ -11,8 +11,10 @@ func TestPackingBytes(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	held := func(f *Frozen) int64 {
 		n := 4 * (len(f.fwd.data) + len(f.bwd.data) + len(f.fwdPairs.data) + len(f.bwdPairs.data))
-		if q := f.quant.data; q != nil {
-			n += len(q.data)
+		for _, q := range []*quantPanels{f.quant.data, f.quantBack.data} {
+			if q != nil {
+				n += len(q.data)
+			}
 		}
 		return int64(n)
 	}
@@ -22,8 +24,11 @@ func TestPackingBytes(t *testing.T) {
 		}
 		precision.Store(int32(p))
 		for _, format := range []BlockFormat{0, Q4_K, Q8_0, Q6_K} {
-			for _, T := range []int{1, minPairRows - 1, minPairRows, 40} {
+			for i, T := range []int{1, minPairRows - 1, minPairRows, 40, 1, 40} {
 				out, in := 37, 256
+				if i > 3 {
+					out = 64 // for which Backward may run on codes
+				}
 				f := NewFrozenFrom(out, in, Source{Row: func(dst []float32, _ int) { clear(dst) }})
 				if format != 0 {
 					f, _ = quantised(r, format, out, in)

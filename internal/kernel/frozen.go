@@ -16,7 +16,8 @@ import (
 // with zeros. A product then reads the packing from start to end, one cache
 // line for each step of its sum. [Frozen.Backward] reads a packing of the same
 // kind of Wᵀ. The precision [BFloat16] has its own packings, half as large, and
-// [Int8] one of the weights' codes, about as large as they are stored.
+// [Int8] one of the weights' codes, about as large as they are stored, and one
+// of codes of 8 bits for Backward.
 //
 // A Frozen may be used from several goroutines at once.
 type Frozen struct {
@@ -25,7 +26,7 @@ type Frozen struct {
 
 	fwd, bwd           packing[[]float32] // Wᵀ (in, out), W (out, in)
 	fwdPairs, bwdPairs packing[[]float32]
-	quant              packing[*quantPanels]
+	quant, quantBack   packing[*quantPanels]
 }
 
 // Source gives the weights of a [Frozen], whenever it packs them. Its functions
@@ -241,6 +242,10 @@ func (f *Frozen) Backward(dx, dy []float32, T int, add bool) {
 			clear(dx)
 		}
 	case T == 0 || f.in == 0:
+	case f.quantisedBackward():
+		var r roundedRows
+		defer r.free()
+		active.quantProduct(dx, r.records(dy, T, f.out), f.quantBack.get(f.packQuantBackward), T, f.in, f.out, add)
 	case o != nil:
 		var r roundedRows
 		defer r.free()

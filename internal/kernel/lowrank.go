@@ -44,8 +44,7 @@ func (f *Frozen) forwardParts(out Output, x []float32, T int, r *roundedRows) {
 	l.parts(out.Parts, f.in, f.out, l.forward)
 	if f.quantised() {
 		active.quantProduct(out.Y, r.records(x, T, f.in), f.quant.get(f.packQuant), T, f.out, f.in, out.Add)
-		const rows = 48
-		Parallel(ceilDiv(T, rows), func(b int) { l.addAll(out.Y, f.out, b*rows, 0, min(rows, T-b*rows), f.out) })
+		l.addRows(out.Y, T, f.out)
 		return
 	}
 	k := l.words(f.in)
@@ -77,6 +76,11 @@ func (f *Frozen) BackwardParts(dx, dy []float32, T int, add, detach bool, parts 
 	l.parts(parts, f.in, f.out, l.backward)
 	if detach {
 		l.terms = nil
+	}
+	if f.quantisedBackward() {
+		active.quantProduct(dx, r.records(dy, T, f.out), f.quantBack.get(f.packQuantBackward), T, f.in, f.out, add)
+		l.addRows(dx, T, f.in)
+		return
 	}
 	k := l.words(f.out)
 	w := panels{nil, panelWidth, k * panelWidth}
@@ -231,6 +235,15 @@ func (l *lowRank) backward(p *LowRank, a view, in, out int) panels {
 // product does C (T, n) = A · W, or += if add, plus the terms.
 func (l *lowRank) product(c []float32, w panels, T, n, k int, add bool) {
 	l.o.productThen(c, n, l.a, w, T, n, k, add, func(i, j, rows, cols int) { l.addAll(c, n, i, j, rows, cols) })
+}
+
+// addRows adds the terms to C (T, n).
+func (l *lowRank) addRows(c []float32, T, n int) {
+	if len(l.terms) == 0 {
+		return
+	}
+	const rows = 48
+	Parallel(ceilDiv(T, rows), func(b int) { l.addAll(c, n, b*rows, 0, min(rows, T-b*rows), n) })
 }
 
 // addAll adds the terms to the tile of C (.., n) at (i, j).

@@ -311,7 +311,8 @@ func TestHalfFloat(t *testing.T) {
 	}
 }
 
-// TestQuantisedBackward shows that gradients don't need the codes.
+// TestQuantisedBackward shows that gradients don't need the codes where the
+// number of rows of W is no multiple of a block.
 func TestQuantisedBackward(t *testing.T) {
 	each(t, func(t *testing.T, _ *ops) {
 		precision.Store(int32(Int8))

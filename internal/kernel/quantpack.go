@@ -65,17 +65,22 @@ func (t *blockTrait) panelSize(in int) int {
 	return codes + (in-last)/quantBlock*t.codeBytes()
 }
 
-// packQuant packs the rows of a matrix (out, in), each as stored in format f.
-func packQuant(f BlockFormat, out, in int, row func(i int) []byte) *quantPanels {
-	t := &blockTraits[f]
-	p := &quantPanels{format: f}
-	step := quantStep(in)
-	p.size = t.panelSize(in)
+// newQuantPanels returns panels for a matrix (out, in), of zeros.
+func newQuantPanels(f BlockFormat, out, in int) *quantPanels {
+	p := &quantPanels{format: f, size: blockTraits[f].panelSize(in)}
 	if n := ceilDiv(out, panelWidth) * p.size; n > 0 {
 		data, free := reserve(n)
 		p.data = data
 		runtime.AddCleanup(p, func(free func()) { free() }, free)
 	}
+	return p
+}
+
+// packQuant packs the rows of a matrix (out, in), each as stored in format f.
+func packQuant(f BlockFormat, out, in int, row func(i int) []byte) *quantPanels {
+	t := &blockTraits[f]
+	p := newQuantPanels(f, out, in)
+	step := quantStep(in)
 	Parallel(ceilDiv(out, panelWidth), func(q int) {
 		panel, r := p.data[q*p.size:][:p.size], newRowCodes(t, in)
 		for j := range min(panelWidth, out-q*panelWidth) {
