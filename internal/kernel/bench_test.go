@@ -95,7 +95,7 @@ func BenchmarkVector(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	const n = 1536
 	x, y, z := random(r, n), random(r, n), random(r, n)
-	u, v := random(r, n), random(r, n)
+	u, v, w := random(r, n), random(r, n), random(r, n)
 	for _, k := range []struct {
 		name string
 		f    func()
@@ -112,8 +112,11 @@ func BenchmarkVector(b *testing.B) {
 		{"SoftmaxRow", func() { SoftmaxRow(z) }},
 		{"LogSumExp", func() { LogSumExp(x) }},
 		{"SwiGLU", func() { SwiGLU(z, x, y) }},
-		{"SwiGLUBackward", func() { SwiGLUBackward(u, v, z, x, y) }},
+		{"SwiGLUBackward", func() { SwiGLUBackward(w, u, v, z, x, y) }},
 		{"ScaleMul", func() { ScaleMul(z, x, y, 0.5) }},
+		{"DotMul", func() { DotMul(x, y, z) }},
+		{"NormBackward", func() { NormBackward(w, u, y, x, 1e-9, 1e-9) }},
+		{"SubMul", func() { SubMul(u, x, 0.5) }},
 	} {
 		b.Run("op="+k.name, func(b *testing.B) {
 			eachB(b, func(b *testing.B) {

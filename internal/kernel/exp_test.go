@@ -99,7 +99,9 @@ func TestSoftmaxAndLogSumExp(t *testing.T) {
 					t.Errorf("LogSumExp of %d: %g, want %g", n, got, want)
 				}
 				y := append([]float32(nil), x...)
-				SoftmaxRow(y)
+				if got := float64(SoftmaxLogSum(y)); !(math.Abs(got-want) <= rel+u*math.Abs(want)) {
+					t.Errorf("SoftmaxLogSum of %d: %g, want %g", n, got, want)
+				}
 				for i, v := range x {
 					d := float64(v) - m
 					p := math.Exp(d) / sum
@@ -132,7 +134,9 @@ func TestSoftmaxSpecial(t *testing.T) {
 				t.Errorf("LogSumExp(%v) = %g, want %g", c.x, got, c.lse)
 			}
 			y := append([]float32(nil), c.x...)
-			SoftmaxRow(y)
+			if got := SoftmaxLogSum(y); !same(got, c.lse) {
+				t.Errorf("SoftmaxLogSum(%v) = %g, want %g", c.x, got, c.lse)
+			}
 			for i := range y {
 				if !same(y[i], c.want[i]) {
 					t.Errorf("SoftmaxRow(%v) = %v, want %v", c.x, y, c.want)
@@ -177,7 +181,11 @@ func TestLengthsPanic(t *testing.T) {
 		"Mul":      func() { Mul(a, b) },
 		"Exp":      func() { Exp(a, b) },
 		"SwiGLU":   func() { SwiGLU(a, a, b) },
-		"Backward": func() { SwiGLUBackward(a, a, a, a, b) },
+		"Backward": func() { SwiGLUBackward(a, a, a, a, a, b) },
+		"DotMul":   func() { DotMul(a, a, b) },
+		"Norm":     func() { NormBackward(a, a, b, a, 1, 1) },
+		"SubMul":   func() { SubMul(a, b, 1) },
+		"ExpSub":   func() { ExpSub(a, b, 1) },
 		"ScaleMul": func() { ScaleMul(a, a, b, 1) },
 		"Frozen":   func() { NewFrozen(a, 2, 2) },
 		"Forward":  func() { NewFrozen(b, 2, 2).Forward(a, b, 2) },

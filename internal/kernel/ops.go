@@ -62,8 +62,11 @@ type ops struct {
 	expSub         func(dst, src []float32, shift float32) float32
 	sumExpSub      func(src []float32, shift float32) float32
 	swiGLU         func(h, gate, up []float32)
-	swiGLUBackward func(dgate, dup, dh, gate, up []float32)
+	swiGLUBackward func(h, dgate, dup, dh, gate, up []float32)
 	scaleMul       func(y, x, w []float32, r float32)
+	dotMul         func(x, y, w []float32) float32
+	normBackward   func(dx, dy, w, x []float32, r, c float32)
+	subMul         func(y, x []float32, a float32)
 }
 
 var generic = ops{
@@ -92,6 +95,9 @@ var generic = ops{
 	swiGLU:         swiGLUGeneric,
 	swiGLUBackward: swiGLUBackwardGeneric,
 	scaleMul:       scaleMulGeneric,
+	dotMul:         dotMulGeneric,
+	normBackward:   normBackwardGeneric,
+	subMul:         subMulGeneric,
 }
 
 // implementations are those that this CPU can run, the best last.

@@ -49,6 +49,9 @@ func avx2() *ops {
 		swiGLU:         swiGLUAVX2,
 		swiGLUBackward: swiGLUBackwardAVX2,
 		scaleMul:       scaleMulAVX2,
+		dotMul:         dotMulAVX2,
+		normBackward:   normBackwardAVX2,
+		subMul:         subMulAVX2,
 	}
 }
 

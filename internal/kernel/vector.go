@@ -61,13 +61,25 @@ func Exp(dst, src []float32) {
 	active.exp(dst, src)
 }
 
+// ExpSub does dst[i] = e^(src[i]−shift), as [Exp] does. dst and src may be the
+// same slice.
+func ExpSub(dst, src []float32, shift float32) {
+	sameLen("ExpSub", len(dst), len(src))
+	active.expSub(dst, src, shift)
+}
+
 // SoftmaxRow does x[i] = e^(x[i]-m) / Σ e^(x[j]-m), m the largest x[i]. All
 // of x becomes NaN if one element is NaN or +Inf, or all are -Inf.
-func SoftmaxRow(x []float32) {
+func SoftmaxRow(x []float32) { SoftmaxLogSum(x) }
+
+// SoftmaxLogSum is SoftmaxRow, and returns log Σ e^x[i] of what x was, as
+// [LogSumExp] does.
+func SoftmaxLogSum(x []float32) float32 {
 	if len(x) == 0 {
-		return
+		return float32(math.Inf(-1))
 	}
 	m := active.max(x)
+	logSum := m // if that is infinite
 	if math.IsInf(float64(m), 0) {
 		m = float32(math.NaN()) // what Inf - Inf would give
 	}
@@ -77,6 +89,10 @@ func SoftmaxRow(x []float32) {
 		sum += float64(active.expSub(b, b, m))
 	}
 	active.scale(x, float32(1/sum))
+	if m == m {
+		logSum = float32(float64(m) + math.Log(sum))
+	}
+	return logSum
 }
 
 // LogSumExp returns log Σ e^x[i], which is -Inf for an empty x.
@@ -99,14 +115,15 @@ func SwiGLU(h, gate, up []float32) {
 	active.swiGLU(h, gate, up)
 }
 
-// SwiGLUBackward adds to dgate and dup the gradients of [SwiGLU] for the
-// gradient dh of its result. With s = 1/(1+e^-gate):
+// SwiGLUBackward overwrites dgate and dup with the gradients of [SwiGLU] for
+// the gradient dh of its result, and h with the result. With s = 1/(1+e^-gate):
 //
-//	dup[i]   += dh·gate·s
-//	dgate[i] += dh·up·s·(1 + gate·(1-s))
-func SwiGLUBackward(dgate, dup, dh, gate, up []float32) {
-	sameLen("SwiGLUBackward", len(dh), len(dgate), len(dup), len(gate), len(up))
-	active.swiGLUBackward(dgate, dup, dh, gate, up)
+//	h[i]     = gate·s·up
+//	dup[i]   = dh·gate·s
+//	dgate[i] = dh·up·s·(1 + gate·(1-s))
+func SwiGLUBackward(h, dgate, dup, dh, gate, up []float32) {
+	sameLen("SwiGLUBackward", len(dh), len(h), len(dgate), len(dup), len(gate), len(up))
+	active.swiGLUBackward(h, dgate, dup, dh, gate, up)
 }
 
 // ScaleMul does y[i] = (x[i]·r)·w[i]: a row of RMSNorm whose reciprocal root
@@ -114,4 +131,23 @@ func SwiGLUBackward(dgate, dup, dh, gate, up []float32) {
 func ScaleMul(y, x, w []float32, r float32) {
 	sameLen("ScaleMul", len(y), len(x), len(w))
 	active.scaleMul(y, x, w, r)
+}
+
+// DotMul returns Σ x[i]·w[i]·y[i].
+func DotMul(x, y, w []float32) float32 {
+	sameLen("DotMul", len(x), len(y), len(w))
+	return active.dotMul(x, y, w)
+}
+
+// NormBackward does dx[i] += r·dy[i]·w[i] − c·x[i]: a row of the gradient of
+// RMSNorm.
+func NormBackward(dx, dy, w, x []float32, r, c float32) {
+	sameLen("NormBackward", len(dx), len(dy), len(w), len(x))
+	active.normBackward(dx, dy, w, x, r, c)
+}
+
+// SubMul does y[i] = x[i]·(y[i] − a): a row of the gradient of a softmax.
+func SubMul(y, x []float32, a float32) {
+	sameLen("SubMul", len(y), len(x))
+	active.subMul(y, x, a)
 }

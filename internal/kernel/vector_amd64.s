@@ -1128,120 +1128,124 @@ DATA signBit<>+24(SB)/4, $0x80000000
 DATA signBit<>+28(SB)/4, $0x80000000
 GLOBL signBit<>(SB), RODATA|NOPTR, $32
 
-// func swiGLUBackwardAVX2(dgate []float32, dup []float32, dh []float32, gate []float32, up []float32)
+// func swiGLUBackwardAVX2(h []float32, dgate []float32, dup []float32, dh []float32, gate []float32, up []float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·swiGLUBackwardAVX2(SB), NOSPLIT, $0-120
-	MOVQ    dgate_base+0(FP), AX
-	MOVQ    dup_base+24(FP), CX
-	MOVQ    dh_base+48(FP), DX
-	MOVQ    gate_base+72(FP), BX
-	MOVQ    up_base+96(FP), SI
-	MOVQ    dh_len+56(FP), DI
+TEXT ·swiGLUBackwardAVX2(SB), NOSPLIT, $0-144
+	MOVQ    h_base+0(FP), AX
+	MOVQ    dgate_base+24(FP), CX
+	MOVQ    dup_base+48(FP), DX
+	MOVQ    dh_base+72(FP), BX
+	MOVQ    gate_base+96(FP), SI
+	MOVQ    up_base+120(FP), DI
+	MOVQ    dh_len+80(FP), R8
 	VMOVUPS expLo<>+0(SB), Y0
 	VMOVUPS expHi<>+0(SB), Y1
-	SUBQ    $0x08, DI
+	SUBQ    $0x08, R8
 	JLT     swiGLUBackwardAVX2_eight_end
 
 swiGLUBackwardAVX2_eight:
-	VMOVUPS      (BX), Y2
-	VMOVUPS      (DX), Y3
-	VXORPS       signBit<>+0(SB), Y2, Y4
-	VMINPS       Y4, Y1, Y4
-	VMAXPS       Y4, Y0, Y4
-	VMULPS       log2e<>+0(SB), Y4, Y5
-	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS ln2Hi<>+0(SB), Y5, Y4
-	VFNMADD231PS ln2Lo<>+0(SB), Y5, Y4
-	VMOVUPS      expPoly5<>+0(SB), Y6
-	VFMADD213PS  expPoly4<>+0(SB), Y4, Y6
-	VFMADD213PS  expPoly3<>+0(SB), Y4, Y6
-	VFMADD213PS  expPoly2<>+0(SB), Y4, Y6
-	VFMADD213PS  expPoly1<>+0(SB), Y4, Y6
-	VFMADD213PS  expPoly0<>+0(SB), Y4, Y6
-	VMULPS       Y4, Y4, Y7
-	VFMADD213PS  Y4, Y7, Y6
-	VADDPS       one<>+0(SB), Y6, Y6
-	VCVTPS2DQ    Y5, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
+	VMOVUPS      (SI), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      (DI), Y4
+	VXORPS       signBit<>+0(SB), Y2, Y5
+	VMINPS       Y5, Y1, Y5
+	VMAXPS       Y5, Y0, Y5
+	VMULPS       log2e<>+0(SB), Y5, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS ln2Hi<>+0(SB), Y6, Y5
+	VFNMADD231PS ln2Lo<>+0(SB), Y6, Y5
+	VMOVUPS      expPoly5<>+0(SB), Y7
+	VFMADD213PS  expPoly4<>+0(SB), Y5, Y7
+	VFMADD213PS  expPoly3<>+0(SB), Y5, Y7
+	VFMADD213PS  expPoly2<>+0(SB), Y5, Y7
+	VFMADD213PS  expPoly1<>+0(SB), Y5, Y7
+	VFMADD213PS  expPoly0<>+0(SB), Y5, Y7
+	VMULPS       Y5, Y5, Y8
+	VFMADD213PS  Y5, Y8, Y7
+	VADDPS       one<>+0(SB), Y7, Y7
+	VCVTPS2DQ    Y6, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPADDD       bias<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
 	VPADDD       bias<>+0(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y6, Y6
-	VPADDD       bias<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VMOVAPS      Y6, Y4
-	VADDPS       one<>+0(SB), Y4, Y4
-	VMOVUPS      one<>+0(SB), Y5
-	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y5, Y7, Y7
+	VMOVAPS      Y7, Y5
+	VADDPS       one<>+0(SB), Y5, Y5
+	VMOVUPS      one<>+0(SB), Y6
+	VDIVPS       Y5, Y6, Y5
+	VMULPS       Y2, Y5, Y7
+	VMULPS       Y4, Y7, Y7
+	VMOVUPS      Y7, (AX)
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y2, Y3, Y7
+	VMOVUPS      Y7, (DX)
+	VSUBPS       Y5, Y6, Y5
+	VFMADD213PS  Y6, Y2, Y5
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      (CX), Y6
-	VFMADD231PS  Y2, Y3, Y6
-	VMOVUPS      Y6, (CX)
-	VSUBPS       Y4, Y5, Y4
-	VFMADD213PS  Y5, Y2, Y4
-	VMOVUPS      (SI), Y2
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      (AX), Y2
-	VFMADD231PS  Y4, Y3, Y2
-	VMOVUPS      Y2, (AX)
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, (CX)
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x00000020, BX
 	ADDQ         $0x00000020, SI
-	SUBQ         $0x08, DI
+	ADDQ         $0x00000020, DI
+	SUBQ         $0x08, R8
 	JGE          swiGLUBackwardAVX2_eight
 
 swiGLUBackwardAVX2_eight_end:
-	ADDQ         $0x08, DI
+	ADDQ         $0x08, R8
 	JEQ          swiGLUBackwardAVX2_done
-	LEAQ         tailMasks<>+32(SB), R8
-	SHLQ         $0x02, DI
-	SUBQ         DI, R8
-	VMOVUPS      (R8), Y2
-	VMASKMOVPS   (BX), Y2, Y3
-	VMASKMOVPS   (DX), Y2, Y4
-	VXORPS       signBit<>+0(SB), Y3, Y5
-	VMINPS       Y5, Y1, Y5
-	VMAXPS       Y5, Y0, Y5
-	VMULPS       log2e<>+0(SB), Y5, Y0
+	LEAQ         tailMasks<>+32(SB), R9
+	SHLQ         $0x02, R8
+	SUBQ         R8, R9
+	VMOVUPS      (R9), Y2
+	VMASKMOVPS   (SI), Y2, Y3
+	VMASKMOVPS   (BX), Y2, Y4
+	VMASKMOVPS   (DI), Y2, Y5
+	VXORPS       signBit<>+0(SB), Y3, Y6
+	VMINPS       Y6, Y1, Y6
+	VMAXPS       Y6, Y0, Y6
+	VMULPS       log2e<>+0(SB), Y6, Y0
 	VROUNDPS     $0x08, Y0, Y0
-	VFNMADD231PS ln2Hi<>+0(SB), Y0, Y5
-	VFNMADD231PS ln2Lo<>+0(SB), Y0, Y5
+	VFNMADD231PS ln2Hi<>+0(SB), Y0, Y6
+	VFNMADD231PS ln2Lo<>+0(SB), Y0, Y6
 	VMOVUPS      expPoly5<>+0(SB), Y1
-	VFMADD213PS  expPoly4<>+0(SB), Y5, Y1
-	VFMADD213PS  expPoly3<>+0(SB), Y5, Y1
-	VFMADD213PS  expPoly2<>+0(SB), Y5, Y1
-	VFMADD213PS  expPoly1<>+0(SB), Y5, Y1
-	VFMADD213PS  expPoly0<>+0(SB), Y5, Y1
-	VMULPS       Y5, Y5, Y6
-	VFMADD213PS  Y5, Y6, Y1
+	VFMADD213PS  expPoly4<>+0(SB), Y6, Y1
+	VFMADD213PS  expPoly3<>+0(SB), Y6, Y1
+	VFMADD213PS  expPoly2<>+0(SB), Y6, Y1
+	VFMADD213PS  expPoly1<>+0(SB), Y6, Y1
+	VFMADD213PS  expPoly0<>+0(SB), Y6, Y1
+	VMULPS       Y6, Y6, Y7
+	VFMADD213PS  Y6, Y7, Y1
 	VADDPS       one<>+0(SB), Y1, Y1
 	VCVTPS2DQ    Y0, Y0
-	VPSRAD       $0x01, Y0, Y5
-	VPSUBD       Y5, Y0, Y0
-	VPADDD       bias<>+0(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y1, Y1
+	VPSRAD       $0x01, Y0, Y6
+	VPSUBD       Y6, Y0, Y0
+	VPADDD       bias<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y1, Y1
 	VPADDD       bias<>+0(SB), Y0, Y0
 	VPSLLD       $0x17, Y0, Y0
 	VMULPS       Y0, Y1, Y1
-	VMOVAPS      Y1, Y5
-	VADDPS       one<>+0(SB), Y5, Y5
+	VMOVAPS      Y1, Y6
+	VADDPS       one<>+0(SB), Y6, Y6
 	VMOVUPS      one<>+0(SB), Y0
-	VDIVPS       Y5, Y0, Y1
+	VDIVPS       Y6, Y0, Y1
+	VMULPS       Y3, Y1, Y6
+	VMULPS       Y5, Y6, Y6
+	VMASKMOVPS   Y6, Y2, (AX)
 	VMULPS       Y1, Y4, Y4
-	VMASKMOVPS   (CX), Y2, Y5
-	VFMADD231PS  Y3, Y4, Y5
-	VMASKMOVPS   Y5, Y2, (CX)
+	VMULPS       Y3, Y4, Y6
+	VMASKMOVPS   Y6, Y2, (DX)
 	VSUBPS       Y1, Y0, Y1
 	VFMADD213PS  Y0, Y3, Y1
-	VMASKMOVPS   (SI), Y2, Y0
-	VMULPS       Y0, Y4, Y4
-	VMASKMOVPS   (AX), Y2, Y0
-	VFMADD231PS  Y1, Y4, Y0
-	VMASKMOVPS   Y0, Y2, (AX)
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMASKMOVPS   Y4, Y2, (CX)
 
 swiGLUBackwardAVX2_done:
 	VZEROUPPER
@@ -1316,5 +1320,238 @@ scaleMulAVX2_eight_end:
 	VMASKMOVPS Y2, Y1, (AX)
 
 scaleMulAVX2_done:
+	VZEROUPPER
+	RET
+
+// func dotMulAVX2(x []float32, y []float32, w []float32) float32
+// Requires: AVX, FMA3, SSE
+TEXT ·dotMulAVX2(SB), NOSPLIT, $0-76
+	MOVQ   x_base+0(FP), AX
+	MOVQ   y_base+24(FP), CX
+	MOVQ   w_base+48(FP), DX
+	MOVQ   x_len+8(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x20, BX
+	JLT    dotMulAVX2_wide_end
+
+dotMulAVX2_wide:
+	VMOVUPS     (AX), Y4
+	VMOVUPS     (DX), Y5
+	VMULPS      Y5, Y4, Y4
+	VMOVUPS     (CX), Y5
+	VFMADD231PS Y5, Y4, Y0
+	VMOVUPS     32(AX), Y4
+	VMOVUPS     32(DX), Y5
+	VMULPS      Y5, Y4, Y4
+	VMOVUPS     32(CX), Y5
+	VFMADD231PS Y5, Y4, Y1
+	VMOVUPS     64(AX), Y4
+	VMOVUPS     64(DX), Y5
+	VMULPS      Y5, Y4, Y4
+	VMOVUPS     64(CX), Y5
+	VFMADD231PS Y5, Y4, Y2
+	VMOVUPS     96(AX), Y4
+	VMOVUPS     96(DX), Y5
+	VMULPS      Y5, Y4, Y4
+	VMOVUPS     96(CX), Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000080, DX
+	SUBQ        $0x20, BX
+	JGE         dotMulAVX2_wide
+
+dotMulAVX2_wide_end:
+	ADDQ $0x20, BX
+	SUBQ $0x08, BX
+	JLT  dotMulAVX2_eight_end
+
+dotMulAVX2_eight:
+	VMOVUPS     (AX), Y4
+	VMOVUPS     (DX), Y5
+	VMULPS      Y5, Y4, Y4
+	VMOVUPS     (CX), Y5
+	VFMADD231PS Y5, Y4, Y0
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x08, BX
+	JGE         dotMulAVX2_eight
+
+dotMulAVX2_eight_end:
+	ADDQ        $0x08, BX
+	JEQ         dotMulAVX2_done
+	LEAQ        tailMasks<>+32(SB), SI
+	SHLQ        $0x02, BX
+	SUBQ        BX, SI
+	VMOVUPS     (SI), Y4
+	VMASKMOVPS  (AX), Y4, Y5
+	VMASKMOVPS  (DX), Y4, Y6
+	VMULPS      Y6, Y5, Y5
+	VMASKMOVPS  (CX), Y4, Y4
+	VFMADD231PS Y4, Y5, Y0
+
+dotMulAVX2_done:
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VMOVAPS      X0, X1
+	VEXTRACTF128 $0x01, Y0, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0x4e, X1, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0xb1, X1, X0
+	VADDPS       X0, X1, X1
+	VZEROUPPER
+	MOVSS        X1, ret+72(FP)
+	RET
+
+// func normBackwardAVX2(dx []float32, dy []float32, w []float32, x []float32, r float32, c float32)
+// Requires: AVX, FMA3
+TEXT ·normBackwardAVX2(SB), NOSPLIT, $0-104
+	MOVQ         dx_base+0(FP), AX
+	MOVQ         dy_base+24(FP), CX
+	MOVQ         w_base+48(FP), DX
+	MOVQ         x_base+72(FP), BX
+	MOVQ         dx_len+8(FP), SI
+	VBROADCASTSS r+96(FP), Y0
+	VBROADCASTSS c+100(FP), Y1
+	SUBQ         $0x10, SI
+	JLT          normBackwardAVX2_wide_end
+
+normBackwardAVX2_wide:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      (CX), Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      (DX), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      (BX), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      32(AX), Y2
+	VMOVUPS      32(CX), Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      32(DX), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      32(BX), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x10, SI
+	JGE          normBackwardAVX2_wide
+
+normBackwardAVX2_wide_end:
+	ADDQ $0x10, SI
+	SUBQ $0x08, SI
+	JLT  normBackwardAVX2_eight_end
+
+normBackwardAVX2_eight:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      (CX), Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      (DX), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      (BX), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x08, SI
+	JGE          normBackwardAVX2_eight
+
+normBackwardAVX2_eight_end:
+	ADDQ         $0x08, SI
+	JEQ          normBackwardAVX2_done
+	LEAQ         tailMasks<>+32(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y2
+	VMASKMOVPS   (AX), Y2, Y3
+	VMASKMOVPS   (CX), Y2, Y4
+	VMULPS       Y0, Y4, Y4
+	VMASKMOVPS   (DX), Y2, Y0
+	VFMADD231PS  Y0, Y4, Y3
+	VMASKMOVPS   (BX), Y2, Y0
+	VFNMADD231PS Y0, Y1, Y3
+	VMASKMOVPS   Y3, Y2, (AX)
+
+normBackwardAVX2_done:
+	VZEROUPPER
+	RET
+
+// func subMulAVX2(y []float32, x []float32, a float32)
+// Requires: AVX
+TEXT ·subMulAVX2(SB), NOSPLIT, $0-52
+	MOVQ         y_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         y_len+8(FP), DX
+	VBROADCASTSS a+48(FP), Y0
+	SUBQ         $0x20, DX
+	JLT          subMulAVX2_wide_end
+
+subMulAVX2_wide:
+	VMOVUPS (AX), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS (CX), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, (AX)
+	VMOVUPS 32(AX), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS 32(CX), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS 64(AX), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS 64(CX), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, 64(AX)
+	VMOVUPS 96(AX), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS 96(CX), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, 96(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x20, DX
+	JGE     subMulAVX2_wide
+
+subMulAVX2_wide_end:
+	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JLT  subMulAVX2_eight_end
+
+subMulAVX2_eight:
+	VMOVUPS (AX), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS (CX), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	SUBQ    $0x08, DX
+	JGE     subMulAVX2_eight
+
+subMulAVX2_eight_end:
+	ADDQ       $0x08, DX
+	JEQ        subMulAVX2_done
+	LEAQ       tailMasks<>+32(SB), BX
+	SHLQ       $0x02, DX
+	SUBQ       DX, BX
+	VMOVUPS    (BX), Y1
+	VMASKMOVPS (AX), Y1, Y2
+	VSUBPS     Y0, Y2, Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, (AX)
+
+subMulAVX2_done:
 	VZEROUPPER
 	RET

@@ -113,12 +113,13 @@ func swiGLUGeneric(h, gate, up []float32) {
 	}
 }
 
-func swiGLUBackwardGeneric(dgate, dup, dh, gate, up []float32) {
-	dgate, dup, gate, up = dgate[:len(dh)], dup[:len(dh)], gate[:len(dh)], up[:len(dh)]
+func swiGLUBackwardGeneric(h, dgate, dup, dh, gate, up []float32) {
+	h, dgate, dup, gate, up = h[:len(dh)], dgate[:len(dh)], dup[:len(dh)], gate[:len(dh)], up[:len(dh)]
 	for i, d := range dh {
 		s := 1 / (1 + exp32(-gate[i]))
-		dup[i] += d * gate[i] * s
-		dgate[i] += d * up[i] * s * (1 + gate[i]*(1-s))
+		h[i] = gate[i] * s * up[i]
+		dup[i] = d * gate[i] * s
+		dgate[i] = d * up[i] * s * (1 + gate[i]*(1-s))
 	}
 }
 
@@ -126,5 +127,28 @@ func scaleMulGeneric(y, x, w []float32, r float32) {
 	x, w = x[:len(y)], w[:len(y)]
 	for i := range y {
 		y[i] = x[i] * r * w[i]
+	}
+}
+
+func dotMulGeneric(x, y, w []float32) float32 {
+	y, w = y[:len(x)], w[:len(x)]
+	var s [4]float32
+	for i, v := range x {
+		s[i%4] += v * w[i] * y[i]
+	}
+	return (s[0] + s[1]) + (s[2] + s[3])
+}
+
+func normBackwardGeneric(dx, dy, w, x []float32, r, c float32) {
+	dy, w, x = dy[:len(dx)], w[:len(dx)], x[:len(dx)]
+	for i := range dx {
+		dx[i] += r*dy[i]*w[i] - c*x[i]
+	}
+}
+
+func subMulGeneric(y, x []float32, a float32) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] = x[i] * (y[i] - a)
 	}
 }

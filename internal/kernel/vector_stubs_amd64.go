@@ -67,9 +67,24 @@ func swiGLUAVX2(h []float32, gate []float32, up []float32)
 // swiGLUBackwardAVX2 is swiGLUBackwardGeneric in AVX2.
 //
 //go:noescape
-func swiGLUBackwardAVX2(dgate []float32, dup []float32, dh []float32, gate []float32, up []float32)
+func swiGLUBackwardAVX2(h []float32, dgate []float32, dup []float32, dh []float32, gate []float32, up []float32)
 
 // scaleMulAVX2 is scaleMulGeneric in AVX2.
 //
 //go:noescape
 func scaleMulAVX2(y []float32, x []float32, w []float32, r float32)
+
+// dotMulAVX2 is dotMulGeneric in AVX2.
+//
+//go:noescape
+func dotMulAVX2(x []float32, y []float32, w []float32) float32
+
+// normBackwardAVX2 is normBackwardGeneric in AVX2.
+//
+//go:noescape
+func normBackwardAVX2(dx []float32, dy []float32, w []float32, x []float32, r float32, c float32)
+
+// subMulAVX2 is subMulGeneric in AVX2.
+//
+//go:noescape
+func subMulAVX2(y []float32, x []float32, a float32)

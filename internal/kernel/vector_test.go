@@ -130,13 +130,13 @@ var vectorKernels = []vectorKernel{
 	},
 	{
 		name: "swiGLUBackward",
-		args: 5,
+		args: 6,
 		call: func(o *ops, v [][]float32, _ float32) float64 {
-			o.swiGLUBackward(v[0], v[1], v[2], v[3], v[4])
+			o.swiGLUBackward(v[0], v[1], v[2], v[3], v[4], v[5])
 			return 0
 		},
 		each: func(v []float64, _ float64) []ref {
-			dgate, dup, dh, g, up := v[0], v[1], v[2], v[3], v[4]
+			dh, g, up := v[3], v[4], v[5]
 			s := sigmoid(g)
 			rel := expRel + 2*u // of s
 			p := dh * g * s
@@ -145,8 +145,9 @@ var vectorKernels = []vectorKernel{
 			abs := math.Abs
 			tErr := abs(g)*(s*rel+3*u) + 2*u*abs(t)
 			return []ref{
-				{dgate + q*t, second*(abs(q)*(abs(t)*(rel+3*u)+tErr)+u*abs(dgate+q*t)) + tiny},
-				{dup + p, second*(abs(p)*(rel+3*u)+u*abs(dup+p)) + tiny},
+				{g * s * up, second*abs(g*s*up)*(rel+2*u) + tiny},
+				{q * t, second*abs(q)*(abs(t)*(rel+3*u)+tErr) + tiny},
+				{p, second*abs(p)*(rel+2*u) + tiny},
 			}
 		},
 	},
@@ -155,6 +156,38 @@ var vectorKernels = []vectorKernel{
 		args: 3,
 		call: func(o *ops, v [][]float32, a float32) float64 { o.scaleMul(v[0], v[1], v[2], a); return 0 },
 		each: func(v []float64, a float64) []ref { return dup(v[1]*a*v[2], 2*u*math.Abs(v[1]*a*v[2])) },
+	},
+	{
+		name: "dotMul",
+		args: 3,
+		call: func(o *ops, v [][]float32, _ float32) float64 { return float64(o.dotMul(v[0], v[1], v[2])) },
+		total: func(v [][]float64, _ float64) ref {
+			s := sum64(v[0], func(i int) float64 { return v[0][i] * v[1][i] * v[2][i] }, u)
+			s.bound *= float64(len(v[0])+2) / float64(len(v[0])+1) // a second product
+			return s
+		},
+	},
+	{
+		name: "normBackward",
+		args: 4,
+		call: func(o *ops, v [][]float32, a float32) float64 {
+			o.normBackward(v[0], v[1], v[2], v[3], a, a/2)
+			return 0
+		},
+		each: func(v []float64, a float64) []ref {
+			p, q := a*v[1]*v[2], a/2*v[3]
+			want := v[0] + (p - q)
+			return dup(want, u*(3*math.Abs(p)+2*math.Abs(q)+math.Abs(v[0])+2*math.Abs(want)))
+		},
+	},
+	{
+		name: "subMul",
+		args: 2,
+		call: func(o *ops, v [][]float32, a float32) float64 { o.subMul(v[0], v[1], a); return 0 },
+		each: func(v []float64, a float64) []ref {
+			want := v[1] * (v[0] - a)
+			return dup(want, 2*u*math.Abs(want))
+		},
 	},
 }
 
@@ -266,12 +299,12 @@ func TestVector(t *testing.T) {
 // result there, or the scalar result, must be NaN, and all others must not.
 func TestVectorNaN(t *testing.T) {
 	nan := float32(math.NaN())
-	overwritten := map[string]bool{"exp": true, "expSub": true, "swiGLU": true, "scaleMul": true}
+	overwritten := map[string]int{"exp": 1, "expSub": 1, "swiGLU": 1, "swiGLUBackward": 3, "scaleMul": 1}
 	r := rand.New(rand.NewPCG(5, 6))
 	each(t, func(t *testing.T, o *ops) {
 		for _, k := range vectorKernels {
 			for arg := range k.args {
-				if arg == 0 && overwritten[k.name] {
+				if arg < overwritten[k.name] {
 					continue
 				}
 				for n := 1; n <= 40; n += 3 {
@@ -287,8 +320,8 @@ func TestVectorNaN(t *testing.T) {
 						}
 						seen := false
 						for i := range n {
-							// swiGLUBackward: dgate and dup take part in one result each.
-							bad := v[0][i] != v[0][i] || len(v) == 5 && v[1][i] != v[1][i]
+							// swiGLUBackward: dh takes no part in its first result.
+							bad := v[0][i] != v[0][i] || k.name == "swiGLUBackward" && v[1][i] != v[1][i]
 							if bad && i != at {
 								t.Fatalf("%s of %d: NaN at %d of operand %d spread to %d", k.name, n, at, arg, i)
 							}

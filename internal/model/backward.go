@@ -135,14 +135,14 @@ func (p *pass) mlpBackward(rs *rows, l int, s *saved, dx []float32, g *gradients
 	_, _, gate, up := s.of(T, p.T)
 	dgate, dup, dact, dh := g.gate[:T*F], g.up[:T*F], g.dact[:T*F], g.dh[:T*D]
 	act := g.h[:T*F]
-	swiGLU(act, gate, up, T)
-	p.linearBackward(rs, dact, dx, act, l, adapter.DownProj, s, opt, false)
+	mark := p.mem.mark()
+	du := p.inputBackward(rs, dact, dx, l, adapter.DownProj, opt, false)
 	kernel.Parallel(T, func(t int) {
 		i := t * F
-		clear(dgate[i:][:F])
-		clear(dup[i:][:F])
-		kernel.SwiGLUBackward(dgate[i:][:F], dup[i:][:F], dact[i:][:F], gate[i:][:F], up[i:][:F])
+		kernel.SwiGLUBackward(act[i:][:F], dgate[i:][:F], dup[i:][:F], dact[i:][:F], gate[i:][:F], up[i:][:F])
 	})
+	p.factorsBackward(rs, dx, act, du, l, adapter.DownProj, s)
+	p.mem.giveBack(mark)
 	h := g.h[:T*D]
 	nn.RMSNormApply(h, s.xMid, ly.ffnNorm, s.rstdMid, T, D)
 	p.linearBackward(rs, dh, dgate, h, l, adapter.GateProj, s, opt, false)
@@ -177,6 +177,13 @@ func zero(x []float32) {
 // gradients. A nil dx is not needed.
 func (p *pass) linearBackward(rs *rows, dx, dy, x []float32, l int, mod adapter.Module, s *saved, opt GradientOptions, add bool) {
 	defer p.mem.giveBack(p.mem.mark())
+	du := p.inputBackward(rs, dx, dy, l, mod, opt, add)
+	p.factorsBackward(rs, dy, x, du, l, mod, s)
+}
+
+// inputBackward is the part of linearBackward that belongs to its input. It
+// returns the gradient of what is between the adapters' factors (T,rank).
+func (p *pass) inputBackward(rs *rows, dx, dy []float32, l int, mod adapter.Module, opt GradientOptions, add bool) []float32 {
 	du := p.mem.floats(p.T * p.rank)
 	w, parts := p.m.layers[l].linear[mod], p.parts(rs, l, mod, du)
 	if dx == nil {
@@ -184,6 +191,11 @@ func (p *pass) linearBackward(rs *rows, dx, dy, x []float32, l int, mod adapter.
 	} else {
 		w.BackwardParts(dx, dy, rs.T, add, opt.Detach, parts)
 	}
+	return du
+}
+
+// factorsBackward is the part of linearBackward that belongs to the adapters.
+func (p *pass) factorsBackward(rs *rows, dy, x, du []float32, l int, mod adapter.Module, s *saved) {
 	for _, g := range rs.groups {
 		if g.adapter == nil || g.adapter.Layers[l][mod] == nil {
 			continue

@@ -35,13 +35,7 @@ func RMSNormApply(y, x, w, rstd []float32, T, D int) {
 func RMSNormBackward(dx, dy, x, w, rstd []float32, T, D int) {
 	kernel.Parallel(T, func(t int) {
 		xt, dxt, dyt, r := x[t*D:][:D], dx[t*D:][:D], dy[t*D:][:D], rstd[t]
-		var gn float32
-		for d, v := range xt {
-			gn += dyt[d] * w[d] * v
-		}
-		c := gn * r * r * r / float32(D)
-		for d, v := range xt {
-			dxt[d] += r*dyt[d]*w[d] - c*v
-		}
+		c := kernel.DotMul(dyt, xt, w[:D]) * r * r * r / float32(D)
+		kernel.NormBackward(dxt, dyt, w[:D], xt, r, c)
 	})
 }

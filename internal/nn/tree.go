@@ -214,9 +214,8 @@ func (t *Tree) forward(b *treeBlock, hkv int, w *work, o, lse, q, k, v []float32
 	for r := range (b.hi - b.lo) * group {
 		row, at := w.s[r*b.cols:][:b.cols], b.lo+r/group
 		seen := int(t.pos[at]) + 1
-		l := kernel.LogSumExp(row[:seen])
-		lse[at*t.H+hkv*group+r%group] = l
-		probabilities(row, seen, l)
+		lse[at*t.H+hkv*group+r%group] = kernel.SoftmaxLogSum(row[:seen])
+		clear(row[seen:])
 	}
 	for c := 0; c < b.cols; c += valueBlock {
 		for i := range b.pieces {
@@ -224,16 +223,6 @@ func (t *Tree) forward(b *treeBlock, hkv int, w *work, o, lse, q, k, v []float32
 		}
 	}
 	t.scatter(o, w.o, b, hkv)
-}
-
-// probabilities turns a row of scores into exp(score − l), and what is not
-// seen to zeros.
-func probabilities(row []float32, seen int, l float32) {
-	for j := range row[:seen] {
-		row[j] -= l
-	}
-	kernel.Exp(row[:seen], row[:seen])
-	clear(row[seen:])
 }
 
 // scores gathers the queries of a block, and writes the scores.
@@ -381,11 +370,9 @@ func (t *Tree) backward(b *treeBlock, hkv int, w *work, dq, dk, dv, do, o, lse, 
 	for r := range (b.hi - b.lo) * group {
 		row, drow, at := w.s[r*b.cols:][:b.cols], w.ds[r*b.cols:][:b.cols], b.lo+r/group
 		seen := int(t.pos[at]) + 1
-		probabilities(row, seen, lse[at*t.H+hkv*group+r%group])
-		delta := kernel.Dot(w.do[r*hd:][:hd], w.o[r*hd:][:hd])
-		for j := range drow[:seen] {
-			drow[j] = row[j] * (drow[j] - delta)
-		}
+		kernel.ExpSub(row[:seen], row[:seen], lse[at*t.H+hkv*group+r%group])
+		kernel.SubMul(drow[:seen], row[:seen], kernel.Dot(w.do[r*hd:][:hd], w.o[r*hd:][:hd]))
+		clear(row[seen:])
 		clear(drow[seen:])
 	}
 	clear(w.dq)

@@ -149,28 +149,30 @@ func swiGLU() {
 }
 
 func swiGLUBackward() {
-	name := function("swiGLUBackward", "func(dgate []float32, dup []float32, dh []float32, gate []float32, up []float32)")
-	dgate, dup, dh, gate, up := base("dgate"), base("dup"), base("dh"), base("gate"), base("up")
+	name := function("swiGLUBackward", "func(h []float32, dgate []float32, dup []float32, dh []float32, gate []float32, up []float32)")
+	h, dgate, dup, dh, gate, up := base("h"), base("dgate"), base("dup"), base("dh"), base("gate"), base("up")
 	n := length("dh")
 	lo, hi := expLimits()
-	loop(name, n, 1, []Register{dgate, dup, dh, gate, up}, func(l lanes, _ int) {
-		g, d := l.load(gate), l.load(dh)
+	loop(name, n, 1, []Register{h, dgate, dup, dh, gate, up}, func(l lanes, _ int) {
+		g, d, w := l.load(gate), l.load(dh), l.load(up)
 		e := onePlusExpNeg(g, lo, hi)
 		one, s, t := YMM(), YMM(), YMM()
 		VMOVUPS(constant("one", 1), one)
 		VDIVPS(e, one, s)
 
+		v := YMM()
+		VMULPS(g, s, v) // silu
+		VMULPS(w, v, v)
+		l.store(v, h)
 		VMULPS(s, d, d) // dh·s
-		v := l.load(dup)
-		VFMADD231PS(g, d, v)
+		VMULPS(g, d, v)
 		l.store(v, dup)
 
 		VSUBPS(s, one, t)
 		VFMADD213PS(one, g, t) // 1 + gate·(1-s)
-		VMULPS(l.load(up), d, d)
-		v = l.load(dgate)
-		VFMADD231PS(t, d, v)
-		l.store(v, dgate)
+		VMULPS(w, d, d)
+		VMULPS(t, d, d)
+		l.store(d, dgate)
 	})
 	VZEROUPPER()
 	RET()

@@ -26,6 +26,9 @@ func vector() {
 	swiGLU()
 	swiGLUBackward()
 	scaleMul()
+	dotMul()
+	normBackward()
+	subMul()
 }
 
 // masks holds eight words of ones and eight of zeros: the eight words from
@@ -286,6 +289,49 @@ func scaleMul() {
 		v := l.load(x)
 		VMULPS(r, v, v)
 		VMULPS(l.load(w), v, v)
+		l.store(v, y)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func dotMul() {
+	name := function("dotMul", "func(x []float32, y []float32, w []float32) float32")
+	x, y, w, n := base("x"), base("y"), base("w"), length("x")
+	acc := zeros(4)
+	loop(name, n, 4, []Register{x, y, w}, func(l lanes, u int) {
+		v := l.load(x)
+		VMULPS(l.load(w), v, v)
+		VFMADD231PS(l.load(y), v, acc[u])
+	})
+	s := fold8(fold(acc, addOp), addOp)
+	VZEROUPPER()
+	Store(s, ReturnIndex(0))
+	RET()
+}
+
+func normBackward() {
+	name := function("normBackward", "func(dx []float32, dy []float32, w []float32, x []float32, r float32, c float32)")
+	dx, dy, w, x, n := base("dx"), base("dy"), base("w"), base("x"), length("dx")
+	r, c := broadcast("r"), broadcast("c")
+	loop(name, n, 2, []Register{dx, dy, w, x}, func(l lanes, _ int) {
+		v, g := l.load(dx), l.load(dy)
+		VMULPS(r, g, g)
+		VFMADD231PS(l.load(w), g, v)
+		VFNMADD231PS(l.load(x), c, v)
+		l.store(v, dx)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func subMul() {
+	name := function("subMul", "func(y []float32, x []float32, a float32)")
+	y, x, n, a := base("y"), base("x"), length("y"), broadcast("a")
+	loop(name, n, 4, []Register{y, x}, func(l lanes, _ int) {
+		v := l.load(y)
+		VSUBPS(a, v, v)
+		VMULPS(l.load(x), v, v)
 		l.store(v, y)
 	})
 	VZEROUPPER()
