@@ -5579,43 +5579,61 @@ DATA zipOrder<>+56(SB)/4, $0x001e000e
 DATA zipOrder<>+60(SB)/4, $0x001f000f
 GLOBL zipOrder<>(SB), RODATA|NOPTR, $64
 
-// func zipPairsBF16(dst *float32, x *float32, y *float32, n int)
-// Requires: AVX, AVX512BW, AVX512F, BMI2
-TEXT ·zipPairsBF16(SB), NOSPLIT, $0-32
+// func zipPairsBF16(dst *float32, width int, src *float32, ld int, n int, pairs int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, MMX+
+TEXT ·zipPairsBF16(SB), NOSPLIT, $0-48
 	MOVQ    dst+0(FP), AX
-	MOVQ    n+24(FP), CX
-	MOVQ    x+8(FP), DX
-	MOVQ    y+16(FP), BX
+	MOVQ    src+16(FP), CX
+	MOVQ    width+8(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    ld+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    pairs+40(FP), SI
 	VMOVUPS zipOrder<>+0(SB), Z2
-	SUBQ    $0x10, CX
-	JLT     zip_rest
+	MOVQ    n+32(FP), DI
+	ANDQ    $0x0f, DI
+	MOVQ    $0xffffffffffffffff, R8
+	BZHIQ   DI, R8, R8
+	KMOVW   R8, K1
+	SHRQ    $0x10, R8
+	KMOVW   R8, K2
+	IMUL3Q  $0x08, BX, DI
+
+zip_row:
+	MOVQ n+32(FP), R11
+	MOVQ AX, R8
+	MOVQ CX, R9
+	LEAQ (R9)(BX*1), R10
+	SUBQ $0x10, R11
+	JLT  zip_rest
 
 zip_loop:
-	VMOVUPS        (DX), Z0
-	VMOVUPS        (BX), Z1
+	VMOVUPS        (R9), Z0
+	VMOVUPS        (R10), Z1
+	PREFETCHT0     (R9)(DI*1)
+	PREFETCHT0     (R10)(DI*1)
 	LONG $0x4877f262; WORD $0xc072 // VCVTNE2PS2BF16 Z0, Z1, Z0
 	VPERMW         Z0, Z2, Z0
-	VMOVUPS        Z0, (AX)
-	ADDQ           $0x40, AX
-	ADDQ           $0x40, DX
-	ADDQ           $0x40, BX
-	SUBQ           $0x10, CX
+	VMOVUPS        Z0, (R8)
+	ADDQ           $0x40, R8
+	ADDQ           $0x40, R9
+	ADDQ           $0x40, R10
+	SUBQ           $0x10, R11
 	JGE            zip_loop
 
 zip_rest:
-	ADDQ           $0x10, CX
-	JEQ            zip_done
-	MOVQ           $0xffffffffffffffff, SI
-	BZHIQ          CX, SI, SI
-	KMOVW          SI, K1
-	SHRQ           $0x10, SI
-	KMOVW          SI, K2
-	VMOVUPS.Z      (DX), K1, Z0
-	VMOVUPS.Z      (BX), K1, Z1
+	ADDQ           $0x10, R11
+	JEQ            zip_next
+	VMOVUPS.Z      (R9), K1, Z0
+	VMOVUPS.Z      (R10), K1, Z1
 	LONG $0x4877f262; WORD $0xc072 // VCVTNE2PS2BF16 Z0, Z1, Z0
 	VPERMW         Z0, Z2, Z0
-	VMOVUPS        Z0, K1, (AX)
+	VMOVUPS        Z0, K1, (R8)
 
-zip_done:
+zip_next:
+	ADDQ DX, AX
+	LEAQ (CX)(BX*2), CX
+	DECQ SI
+	JNE  zip_row
 	VZEROUPPER
 	RET

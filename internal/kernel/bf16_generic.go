@@ -55,10 +55,14 @@ func roundPairsGeneric(dst, src []float32) {
 	}
 }
 
-// zipPairsGeneric writes the pairs (x[i], y[i]) to dst.
-func zipPairsGeneric(dst, x, y []float32) {
-	for i := range dst {
-		dst[i] = pair(x[i], y[i])
+// zipPairsGeneric writes the pairs (src[2p·ld+i], src[(2p+1)·ld+i]) to
+// dst[p·width+i].
+func zipPairsGeneric(dst []float32, width int, src []float32, ld, n, pairs int) {
+	for p := range pairs {
+		x, y := src[2*p*ld:][:n], src[(2*p+1)*ld:][:n]
+		for i, v := range x {
+			dst[p*width+i] = pair(v, y[i])
+		}
 	}
 }
 

@@ -129,7 +129,7 @@ func micro12x32BF16(c *float32, ldc int, a *float32, ars int, acs int, b *float3
 //go:noescape
 func roundPairsBF16(dst *float32, src *float32, n int)
 
-// zipPairsBF16 writes the pairs (x[i], y[i]) to dst[i], rounded to bfloat16, for i < n; n > 0.
+// zipPairsBF16 writes the pairs (src[2p·ld+i], src[(2p+1)·ld+i]) to dst[p·width+i], rounded to bfloat16, for i < n and p < pairs; n > 0, pairs > 0.
 //
 //go:noescape
-func zipPairsBF16(dst *float32, x *float32, y *float32, n int)
+func zipPairsBF16(dst *float32, width int, src *float32, ld int, n int, pairs int)

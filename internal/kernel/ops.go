@@ -30,9 +30,9 @@ type ops struct {
 	// roundPairs rounds src to bfloat16 and writes it as ⌈len(src)/2⌉ pairs to
 	// dst; see pair.
 	roundPairs func(dst, src []float32)
-	// zipPairs rounds x[i] and y[i] to bfloat16 and writes them as a pair to
-	// dst[i], for all i of dst.
-	zipPairs func(dst, x, y []float32)
+	// zipPairs rounds src[2p·ld+i] and src[(2p+1)·ld+i] to bfloat16 and writes
+	// them as a pair to dst[p·width+i], for i < n and p < pairs.
+	zipPairs func(dst []float32, width int, src []float32, ld, n, pairs int)
 
 	// quant is the implementation of products with quantised weights that goes
 	// with this one.

@@ -126,9 +126,9 @@ func roundPairsAVX512(dst, src []float32) {
 	}
 }
 
-func zipPairsAVX512(dst, x, y []float32) {
-	if len(dst) > 0 {
-		zipPairsBF16(&dst[0], &x[0], &y[0], len(dst))
+func zipPairsAVX512(dst []float32, width int, src []float32, ld, n, pairs int) {
+	if n > 0 && pairs > 0 {
+		zipPairsBF16(&dst[0], width, &src[0], ld, n, pairs)
 	}
 }
 

@@ -55,18 +55,18 @@ func Product(transA, transB bool, m, n, k int, a []float32, lda int, b []float32
 // (⌈k/2⌉, width): word (p, j) is the pair (src[2p][j], src[2p+1][j]). What is
 // beyond n is zero, and so is a missing last row.
 func (o *ops) zipRows(dst []float32, width int, src []float32, ld, n, k int) {
-	for p := range k / 2 {
-		row := dst[p*width:][:width]
-		o.zipPairs(row[:n], src[2*p*ld:], src[(2*p+1)*ld:])
-		clear(row[n:])
-	}
+	o.zipPairs(dst, width, src, ld, n, k/2)
 	if k%2 == 1 {
-		zero := packBuffer(n)
-		defer packBuffers.Put(zero)
-		clear(*zero)
-		row := dst[k/2*width:][:width]
-		o.zipPairs(row[:n], src[(k-1)*ld:], *zero)
-		clear(row[n:])
+		last := packBuffer(2 * n)
+		defer packBuffers.Put(last)
+		copy(*last, src[(k-1)*ld:][:n])
+		clear((*last)[n:])
+		o.zipPairs(dst[k/2*width:], width, *last, n, n, 1)
+	}
+	if n < width {
+		for p := range ceilDiv(k, 2) {
+			clear(dst[p*width:][n:width])
+		}
 	}
 }
 

@@ -14,7 +14,11 @@ type productCase struct {
 }
 
 // run computes the product with operands of exactly the needed size at p.
-func (g productCase) run(t *testing.T, r *rand.Rand, p place) {
+func (g productCase) run(t *testing.T, r *rand.Rand, p place) { g.runAs(t, r, p, false) }
+
+// runAs is run or, with outer, the same with SumOuter, whose products have
+// transA and add.
+func (g productCase) runAs(t *testing.T, r *rand.Rand, p place, outer bool) {
 	t.Helper()
 	size := func(rows, cols, ld int) int { return max(0, (rows-1)*ld+cols) }
 	ar, ac, br, bc := g.m, g.k, g.k, g.n
@@ -41,8 +45,16 @@ func (g productCase) run(t *testing.T, r *rand.Rand, p place) {
 			copy(start[i*g.n:][:g.n], c[i*ldc:])
 		}
 	}
-	want, bound := pairProduct64(start, a, xi, xp, b, wp, wj, g.m, g.n, g.k)
-	Product(g.transA, g.transB, g.m, g.n, g.k, a, lda, b, ldb, g.add, c, ldc)
+	exact := pairProduct64
+	if outer && CurrentPrecision() == Float32 {
+		exact = product64
+	}
+	want, bound := exact(start, a, xi, xp, b, wp, wj, g.m, g.n, g.k)
+	if outer {
+		SumOuter(g.m, g.n, g.k, a, lda, b, ldb, c, ldc)
+	} else {
+		Product(g.transA, g.transB, g.m, g.n, g.k, a, lda, b, ldb, g.add, c, ldc)
+	}
 	what := fmt.Sprintf("%+v at %s", g, p.name)
 	var got []float32
 	for i := range g.m {
@@ -144,21 +156,82 @@ func TestZipPairs(t *testing.T) {
 	eachBF16(t, func(t *testing.T) {
 		for _, p := range places() {
 			for n := range 70 {
-				x, _ := p.make(t, n)
-				y, _ := p.make(t, n)
-				dst, untouched := p.make(t, n)
-				for i := range n {
-					x[i], y[i] = math.Float32frombits(r.Uint32()), math.Float32frombits(r.Uint32()&^0xffff|0x8000)
+				pairs, width, ld := 1+n%3, n+n%5, n+n%7
+				src, _ := p.make(t, (2*pairs-1)*ld+n)
+				dst, untouched := p.make(t, (pairs-1)*width+n)
+				for i := range src {
+					src[i] = math.Float32frombits(r.Uint32())
+					if i%3 == 0 { // between two bfloat16 numbers
+						src[i] = math.Float32frombits(r.Uint32()&^0xffff | 0x8000)
+					}
 				}
-				active.bf16.zipPairs(dst, x, y)
-				wantX, wantY := rounded(x), rounded(y)
-				for i, v := range dst {
-					lo, hi := unpair(v)
-					same(t, fmt.Sprintf("pair %d of %d at %s", i, n, p.name), []float32{lo, hi}, []float32{wantX[i], wantY[i]})
+				for i := range dst {
+					dst[i] = -7
+				}
+				active.bf16.zipPairs(dst, width, src, ld, n, pairs)
+				want := rounded(src)
+				for at, v := range dst {
+					what := fmt.Sprintf("word %d of %d rows of %d at %s", at, pairs, n, p.name)
+					if i, q := at%max(1, width), at/max(1, width); i < n {
+						lo, hi := unpair(v)
+						same(t, what, []float32{lo, hi}, []float32{want[2*q*ld+i], want[(2*q+1)*ld+i]})
+					} else if v != -7 {
+						t.Fatalf("%s: wrote between rows", what)
+					}
 				}
 				if !untouched() {
 					t.Fatalf("%d pairs at %s: wrote outside", n, p.name)
 				}
+			}
+		}
+	})
+}
+
+// TestSumOuter is TestProduct of SumOuter, in all precisions.
+func TestSumOuter(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	shapes := [][3]int{{1, 1, 1}, {1, 17, 5}, {16, 2, 2}, {16, 300, 33}, {130, 32, 64}, {13, 33, 7}, {257, 16, 129}, {3, 7, 700}, {60, 5, 41}, {8, 8, 200}}
+	all := places()
+	run := func(t *testing.T) {
+		for i, s := range shapes {
+			g := productCase{true, false, true, s[0], s[1], s[2]}
+			for pi, p := range all {
+				if s[0]*s[1]*s[2] < 5000 || pi == i%len(all) {
+					g.runAs(t, r, p, true)
+				}
+			}
+		}
+		c := []float32{1, 2}
+		SumOuter(1, 2, 0, nil, 1, nil, 2, c, 2)
+		SumOuter(0, 2, 1, nil, 1, c, 2, nil, 2)
+		if c[0] != 1 || c[1] != 2 {
+			t.Errorf("an empty sum changes C to %v", c)
+		}
+	}
+	eachBF16(t, run)
+	each(t, func(t *testing.T, _ *ops) { run(t) })
+}
+
+// TestSumOuterThreads: no result depends on the number of threads.
+func TestSumOuterThreads(t *testing.T) {
+	defer SetThreads(0)
+	r := rand.New(rand.NewPCG(13, 14))
+	const m, n, T = 600, 16, 300
+	a, b := random(r, T*m), random(r, T*n)
+	eachBF16(t, func(t *testing.T) {
+		var want [2][]float32
+		for _, threads := range []int{1, 2, 3} {
+			SetThreads(threads)
+			for i, s := range [2]struct {
+				m, n int
+				a, b []float32
+			}{{m, n, a, b}, {n, m, b, a}} {
+				got := make([]float32, m*n)
+				SumOuter(s.m, s.n, T, s.a, s.m, s.b, s.n, got, s.n)
+				if threads == 1 {
+					want[i] = got
+				}
+				same(t, fmt.Sprintf("%d threads", threads), got, want[i])
 			}
 		}
 	})

@@ -8,23 +8,16 @@ import "github.com/code2lora/code2lora/internal/kernel"
 //	dB += scale · dyᵀ u;  dA += duᵀ x
 //
 // Shapes: dy (T,out); x (T,in); u and du = scale · dy B (T,r), see
-// [kernel.LowRank]; dA (r,in); dB (out,r). Both products are made with r rows,
-// so that dy and x are read where they lie.
+// [kernel.LowRank]; dA (r,in); dB (out,r). The products have the current
+// precision, see [kernel.SumOuter].
 func LoRAGradient(dA, dB, dy, u, du, x []float32, T, in, out, r int, scale float32) {
 	kernel.SumOuter(r, in, T, du, r, x, in, dA, in)
-	t := scratch(r * out)
-	defer release(t)
-	clear(t)
-	kernel.SumOuter(r, out, T, u, r, dy, out, t, out)
-	const rows = 64
-	kernel.Parallel((out+rows-1)/rows, func(b int) {
-		for i := b * rows; i < min(out, (b+1)*rows); i++ {
-			row := dB[i*r:][:r]
-			for j := range row {
-				row[j] += scale * t[j*out+i]
-			}
-		}
-	})
+	su := scratch(T * r)
+	defer release(su)
+	su = su[:T*r]
+	copy(su, u[:T*r])
+	kernel.Scale(su, scale)
+	kernel.SumOuter(out, r, T, dy, out, su, r, dB, r)
 }
 
 // AddBias adds b (n) to every row of y (T,n). A nil b adds nothing.

@@ -67,24 +67,40 @@ func lowBits(n GPVirtual) (first, second OpmaskVirtual) {
 	return first, second
 }
 
-// zipPairs generates the packing of two rows of n numbers.
+// zipAhead is how many pairs of rows zipPairs asks for ahead: what it reads of a
+// row may be too short for the hardware to do so.
+const zipAhead = 4
+
+// zipPairs generates the packing of pairs of rows of n numbers.
 func zipPairs() {
 	order := GLOBL("zipOrder", RODATA|NOPTR)
 	for i := range 16 {
 		DATA(4*i, U32(i|(16+i)<<16))
 	}
-	TEXT("zipPairsBF16", NOSPLIT, "func(dst *float32, x *float32, y *float32, n int)")
-	Doc("zipPairsBF16 writes the pairs (x[i], y[i]) to dst[i], rounded to bfloat16, for i < n; n > 0.")
+	TEXT("zipPairsBF16", NOSPLIT, "func(dst *float32, width int, src *float32, ld int, n int, pairs int)")
+	Doc("zipPairsBF16 writes the pairs (src[2p·ld+i], src[(2p+1)·ld+i]) to dst[p·width+i], rounded to bfloat16, for i < n and p < pairs; n > 0, pairs > 0.")
 	Pragma("noescape")
-	dst, n := Load(Param("dst"), GP64()), Load(Param("n"), GP64())
-	x, y := Load(Param("x"), GP64()), Load(Param("y"), GP64())
+	toRow, fromRow := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	width, ld, pairs := stride("width"), stride("ld"), Load(Param("pairs"), GP64())
 	lo, hi, out, zip := ZMM(), ZMM(), ZMM(), ZMM()
 	VMOVUPS(order, zip)
+	last := Load(Param("n"), GP64())
+	ANDQ(Imm(15), last)
+	mask, _ := lowBits(last.(GPVirtual))
+	ahead := GP64()
+	IMUL3Q(Imm(2*zipAhead), ld, ahead)
+	Label("zip_row")
+	dst, x, y, n := GP64(), GP64(), GP64(), Load(Param("n"), GP64())
+	MOVQ(toRow, dst)
+	MOVQ(fromRow, x)
+	LEAQ(Mem{Base: x, Index: ld, Scale: 1}, y)
 	SUBQ(Imm(16), n)
 	JLT(LabelRef("zip_rest"))
 	Label("zip_loop")
 	VMOVUPS(Mem{Base: x}, lo)
 	VMOVUPS(Mem{Base: y}, hi)
+	PREFETCHT0(Mem{Base: x, Index: ahead, Scale: 1})
+	PREFETCHT0(Mem{Base: y, Index: ahead, Scale: 1})
 	raw("VCVTNE2PS2BF16", lo, hi, out)
 	VPERMW(out, zip, out)
 	VMOVUPS(out, Mem{Base: dst})
@@ -95,14 +111,17 @@ func zipPairs() {
 	JGE(LabelRef("zip_loop"))
 	Label("zip_rest")
 	ADDQ(Imm(16), n)
-	JEQ(LabelRef("zip_done"))
-	mask, _ := lowBits(n.(GPVirtual))
+	JEQ(LabelRef("zip_next"))
 	VMOVUPS_Z(Mem{Base: x}, mask, lo)
 	VMOVUPS_Z(Mem{Base: y}, mask, hi)
 	raw("VCVTNE2PS2BF16", lo, hi, out)
 	VPERMW(out, zip, out)
 	VMOVUPS(out, mask, Mem{Base: dst})
-	Label("zip_done")
+	Label("zip_next")
+	ADDQ(width, toRow)
+	LEAQ(Mem{Base: fromRow, Index: ld, Scale: 2}, fromRow)
+	DECQ(pairs)
+	JNE(LabelRef("zip_row"))
 	VZEROUPPER()
 	RET()
 }
