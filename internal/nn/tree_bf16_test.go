@@ -23,6 +23,7 @@ func TestTreeBFloat16(t *testing.T) {
 	set(kernel.BFloat16)
 	t.Run("unfolded", TestTreeUnfolded)
 	t.Run("threads", TestTreeThreads)
+	t.Run("outputs of queries", TestTreeQueriesOutputs)
 	for seed := range uint64(4) {
 		rng := rand.New(rand.NewPCG(seed, 11))
 		d := newTreeData(rng, 6, 2, 8, randomNodes(rng, 6, 90))

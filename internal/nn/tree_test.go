@@ -219,3 +219,91 @@ func TestTreeOrder(t *testing.T) {
 		}()
 	}
 }
+
+// TestTreeQueries: attention from some rows gives them the same bits, and the
+// same gradients as if nothing came back from the others.
+func TestTreeQueries(t *testing.T) {
+	for seed := range uint64(12) {
+		rng := rand.New(rand.NewPCG(seed, 13))
+		hkv := 1 + rng.IntN(3)
+		d := newTreeData(rng, hkv*(1+rng.IntN(4)), hkv, 2+2*rng.IntN(3), randomNodes(rng, 1+rng.IntN(9), 1+rng.IntN(90)))
+		one := []int{1, 2, 3, 30}[seed%4] // of how many rows is asked for
+		var rows []int32
+		for r := range int32(d.T) {
+			if rng.IntN(one) == 0 || int(r) == d.T-1 && rows == nil {
+				rows = append(rows, r)
+			}
+		}
+		width := d.H * d.HD
+		some := &treeData{Tree: d.Queries(rows), nodes: d.nodes, T: d.T, k: d.k, v: d.v}
+		rest := slices.Clone(d.do) // of d: zero in the rows that are asked for
+		for i, r := range rows {
+			if got, want := some.Positions()[i], d.Positions()[r]; got != want {
+				t.Fatalf("seed %d: row %d has position %d, want %d", seed, r, got, want)
+			}
+			at := int(r) * width
+			some.q = append(some.q, d.q[at:][:width]...)
+			some.do = append(some.do, d.do[at:][:width]...)
+			clear(rest[at:][:width])
+		}
+		for i, v := range rest {
+			d.do[i] -= v
+		}
+		some.o, some.lse = make([]float32, len(some.q)), make([]float32, len(rows)*d.H)
+		d.forward()
+		some.forward()
+		d.backward()
+		some.backward()
+		for i, r := range rows {
+			at := int(r) * width
+			if !slices.Equal(some.o[i*width:][:width], d.o[at:][:width]) || !slices.Equal(some.lse[i*d.H:][:d.H], d.lse[int(r)*d.H:][:d.H]) {
+				t.Fatalf("seed %d: row %d of %v differs from attention from all rows", seed, r, d.nodes)
+			}
+			if e := testutil.RelativeError(some.dq[i*width:][:width], d.dq[at:][:width]); e > 1e-5 {
+				t.Errorf("seed %d: gradient of query %d is off by %g", seed, r, e)
+			}
+		}
+		for name, g := range map[string][2][]float32{"k": {some.dk, d.dk}, "v": {some.dv, d.dv}} {
+			if e := testutil.RelativeError(g[0], g[1]); e > 1e-5 {
+				t.Errorf("seed %d: gradient of %s is off by %g", seed, name, e)
+			}
+		}
+	}
+}
+
+// TestTreeQueriesOutputs: the bits of outputs don't depend on which rows are
+// asked for.
+func TestTreeQueriesOutputs(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 15))
+	d := newTreeData(rng, 6, 2, 8, randomNodes(rng, 7, 150))
+	d.forward()
+	for _, step := range []int{1, 2, 7, 50, d.T} {
+		var rows []int32
+		var q []float32
+		width := d.H * d.HD
+		for r := d.T - 1; r >= 0; r -= step {
+			rows, q = append([]int32{int32(r)}, rows...), append(slices.Clone(d.q[r*width:][:width]), q...)
+		}
+		o, lse := make([]float32, len(q)), make([]float32, len(rows)*d.H)
+		d.Queries(rows).Forward(o, lse, q, d.k, d.v)
+		for i, r := range rows {
+			if !slices.Equal(o[i*width:][:width], d.o[int(r)*width:][:width]) {
+				t.Fatalf("every %d rows: row %d differs from attention from all rows", step, r)
+			}
+		}
+	}
+}
+
+func TestTreeQueriesPanic(t *testing.T) {
+	tree := nn.NewTree(1, 1, 2, []nn.Node{{N: 3, Parent: -1}})
+	for _, rows := range [][]int32{{-1}, {3}, {1, 1}, {2, 0}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("queries %v: no panic", rows)
+				}
+			}()
+			tree.Queries(rows)
+		}()
+	}
+}
