@@ -117,7 +117,7 @@ but that is worth little; not, if the input is ignored.`,
 			return a.print(res, func(w io.Writer) { printAudit(w, res) })
 		},
 	}
-	o.layout = method.DefaultLayout()
+	o.layout = method.Layout{PrefixTokens: method.DefaultLayout().PrefixTokens}
 	o.suite.flags(c)
 	f := c.Flags()
 	f.StringVar(&o.checkpoint, "checkpoint", "", "hypernetwork checkpoint `FILE` (default: the one for the base)")

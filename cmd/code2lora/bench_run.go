@@ -194,6 +194,9 @@ not prove what greedy decoding would answer.`,
 				}
 				for _, text := range texts {
 					s, err := method.ParseSpec(text)
+					if err == nil {
+						err = s.Check()
+					}
 					if err != nil {
 						return fmt.Errorf("%w: bench run: %w", errUsage, err)
 					}
@@ -236,7 +239,7 @@ not prove what greedy decoding would answer.`,
 					results = append(results, *res)
 				}
 			}
-			return a.print(results, func(w io.Writer) {
+			return a.print(map[string]any{"runs": results}, func(w io.Writer) {
 				for _, res := range results {
 					fmt.Fprintf(w, "%-60s %-10s %5d tasks  %s\n", res.Method, res.Level, res.Tasks, res.Dir)
 				}
@@ -289,10 +292,13 @@ func (a *app) benchRun(c *cobra.Command, o *benchRunOptions, b *repopeft.Benchma
 		return result, nil
 	}
 	m, err := a.builder(base, r, tasks).Build(ctx, s)
+	if err != nil && len(run.Done()) == 0 {
+		err = errors.Join(err, run.Close(), os.RemoveAll(dir)) // nothing has begun
+	}
+	if setting := (method.SettingError{}); errors.As(err, &setting) {
+		return nil, fmt.Errorf("%w: bench run: %w", errUsage, err)
+	}
 	if err != nil {
-		if errors.Is(err, method.ErrUnknown) {
-			return nil, fmt.Errorf("%w: bench run: %w: see bench run --help", errUsage, err)
-		}
 		return nil, err
 	}
 	have := run.Done()

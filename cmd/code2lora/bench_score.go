@@ -63,7 +63,7 @@ counts where it passes with the right answer and not with any.`,
 				}
 			}
 			results := summarize(runs)
-			return a.print(results, func(w io.Writer) { printScores(w, results) })
+			return a.print(map[string]any{"runs": results}, func(w io.Writer) { printScores(w, results) })
 		},
 	}
 	f := c.Flags()

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/embedding"
@@ -34,6 +37,20 @@ func Names() []string {
 		"own-adapter:dir=DIR: the one of the repository, DIR/OWNER+NAME",
 		"checkpoint[:file=FILE][,which=own|average|stranger|nearest|shuffled]",
 	}, contextNames...)
+}
+
+// Check reports a name that no method has.
+func (s Spec) Check() error {
+	for _, p := range s.Parts {
+		known := slices.ContainsFunc(Names(), func(name string) bool {
+			end := strings.IndexFunc(name, func(r rune) bool { return r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+			return name == p.Name || end >= 0 && name[:end] == p.Name
+		})
+		if !known {
+			return fmt.Errorf("%w %q", ErrUnknown, p.Name)
+		}
+	}
+	return nil
 }
 
 // Build makes the method of a spec. Its name is the spec.

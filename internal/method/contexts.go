@@ -152,12 +152,12 @@ func (c *Contexts) options(ranking string, r *settings) (retrieve.RetrievalOptio
 	o := retrieve.RetrievalOptions{Index: c.index, Ranking: retrieve.Ranking(ranking), MaxTokens: 1 << 20, // the layout bounds it
 		QueryChars: r.number("query", 2000, 1), Whole: r.yes("whole", false)}
 	if ranking == "bm25" {
-		return o, r.err
+		return o, nil
 	}
 	layer := r.number("layer", 0, 0)
 	o.Pool, o.Center, o.Vectors = r.number("pool", 0, 0), true, c.Vectors
 	if r.err != nil {
-		return o, r.err
+		return o, SettingError{r.err}
 	}
 	var err error
 	o.Embedder, err = c.Embedder(layer)

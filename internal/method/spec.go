@@ -154,9 +154,12 @@ func (s *settings) required(key, what string) string {
 	return v
 }
 
+// SettingError is an error in the settings of a spec.
+type SettingError struct{ error }
+
 func (s *settings) done() error {
 	if s.err != nil {
-		return s.err
+		return SettingError{s.err}
 	}
 	for k := range s.part.Settings {
 		if !s.read[k] {
@@ -165,7 +168,7 @@ func (s *settings) done() error {
 				known = append(known, r)
 			}
 			slices.Sort(known)
-			return fmt.Errorf("method %s has no setting %q: it has %s", s.part.Name, k, strings.Join(known, ", "))
+			return SettingError{fmt.Errorf("method %s has no setting %q: it has %s", s.part.Name, k, strings.Join(known, ", "))}
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package method
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -66,10 +67,16 @@ func TestBuild(t *testing.T) {
 			t.Errorf("%q: got %v, want an error with %q", text, err, want)
 		}
 	}
+	if err := (Spec{Parts: []Part{{Name: "base"}, {Name: "bm"}}}).Check(); !errors.Is(err, ErrUnknown) {
+		t.Errorf("got %v, want an unknown method", err)
+	}
 	for _, text := range []string{"base", "bm25", "examples:k=2,layout=shots", "dependencies", "dependencies-past-cut", "own-adapter:dir=x+bm25:k=1"} {
 		s, err := ParseSpec(text)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if err := s.Check(); err != nil {
+			t.Error(err)
 		}
 		if m, err := b.Build(t.Context(), s); err != nil || m.Name() != s.String() {
 			t.Errorf("%q: got %v, %v", text, m, err)
