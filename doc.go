@@ -88,6 +88,9 @@
 // sample fetches the repository that the demo adapts to, one of the test split,
 // and picks the assertions that it completes.
 //
+// corpus has the tasks that something is trained or tuned on, of mined datasets and
+// of the benchmark, in the files that they are in.
+//
 // train fits a hypernetwork: it prepares the data, takes steps, compares the
 // adapters of unseen repositories with the average one, and resumes to the same
 // bits.

@@ -32,7 +32,7 @@ var layers = [][]string{
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
 	{"internal/dataset", "internal/metric", "internal/model"},
 	{"internal/compute", "internal/repopeft"},
-	{"internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/mine", "internal/sample", "internal/score"},
+	{"internal/corpus", "internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/mine", "internal/sample", "internal/score"},
 	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/train"},
 	{"internal/bench", "internal/curves", "internal/retrieve", "internal/tune"},
 	{"internal/method"},

@@ -29,6 +29,9 @@ type Info struct {
 	Step         int          // optimiser steps taken
 	// ValidationLoss is in nats per target token; nil if it was not measured.
 	ValidationLoss *float64
+	// SpaceWithTarget: in training the blanks before a target were part of it.
+	// Prompts should end before them.
+	SpaceWithTarget bool
 }
 
 // Checkpoint is a trained head with its description.
@@ -78,19 +81,20 @@ func (c *Checkpoint) AverageAdapter() (*adapter.Adapter, error) {
 
 // description is the JSON form of a checkpoint's metadata.
 type description struct {
-	FormatVersion  int             `json:"format_version"`
-	Kind           string          `json:"kind"`
-	Options        json.RawMessage `json:"options"`
-	Dims           dimsJSON        `json:"dims"`
-	Name           string          `json:"name,omitempty"`
-	Base           adapter.Base    `json:"base"`
-	Encoder        string          `json:"encoder"`
-	Config         string          `json:"config_sha256,omitempty"`
-	Tool           string          `json:"tool,omitempty"`
-	Repositories   int             `json:"repositories"`
-	Tasks          int             `json:"tasks"`
-	Step           int             `json:"step"`
-	ValidationLoss *float64        `json:"validation_loss,omitempty"`
+	FormatVersion   int             `json:"format_version"`
+	Kind            string          `json:"kind"`
+	Options         json.RawMessage `json:"options"`
+	Dims            dimsJSON        `json:"dims"`
+	Name            string          `json:"name,omitempty"`
+	Base            adapter.Base    `json:"base"`
+	Encoder         string          `json:"encoder"`
+	Config          string          `json:"config_sha256,omitempty"`
+	Tool            string          `json:"tool,omitempty"`
+	Repositories    int             `json:"repositories"`
+	Tasks           int             `json:"tasks"`
+	Step            int             `json:"step"`
+	ValidationLoss  *float64        `json:"validation_loss,omitempty"`
+	SpaceWithTarget bool            `json:"space_with_target,omitempty"`
 }
 
 // dimsJSON is [adapter.Dims] with the names of config.json, and [in, out] by
@@ -133,7 +137,7 @@ func (c *Checkpoint) describe() (string, error) {
 	raw, err := json.Marshal(description{
 		FormatVersion: FormatVersion, Kind: c.Head.Kind(), Options: options, Dims: dimsToJSON(c.Head.Dims()),
 		Name: c.Name, Base: c.Base, Encoder: c.Encoder, Config: c.Config, Tool: c.Tool,
-		Repositories: c.Repositories, Tasks: c.Tasks, Step: c.Step, ValidationLoss: c.ValidationLoss,
+		Repositories: c.Repositories, Tasks: c.Tasks, Step: c.Step, ValidationLoss: c.ValidationLoss, SpaceWithTarget: c.SpaceWithTarget,
 	})
 	return string(raw), err
 }
@@ -165,6 +169,6 @@ func parseDescription(metadata string) (*Checkpoint, error) {
 	}
 	return &Checkpoint{Head: head, Info: Info{
 		Name: d.Name, Base: d.Base, Encoder: d.Encoder, Config: d.Config, Tool: d.Tool,
-		Repositories: d.Repositories, Tasks: d.Tasks, Step: d.Step, ValidationLoss: d.ValidationLoss,
+		Repositories: d.Repositories, Tasks: d.Tasks, Step: d.Step, ValidationLoss: d.ValidationLoss, SpaceWithTarget: d.SpaceWithTarget,
 	}}, nil
 }

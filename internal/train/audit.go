@@ -63,13 +63,19 @@ type Auditor struct {
 // Audit scores every repository under its own adapter, the average adapter and
 // that of the next repository in the list; with withBase also without one.
 func (a *Auditor) Audit(ctx context.Context, head hypernet.Head, repos []*Repository, withBase bool) (*Audit, error) {
+	out, _, err := a.audit(ctx, head, repos, withBase)
+	return out, err
+}
+
+// audit is Audit; it returns the tallies of each kind of adapter too.
+func (a *Auditor) audit(ctx context.Context, head hypernet.Head, repos []*Repository, withBase bool) (*Audit, map[string][]tally, error) {
 	own, err := ownAdapters(head, repos)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	average, err := head.Average()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	choose := map[string]func(i int) *adapter.Adapter{
 		"own":      func(i int) *adapter.Adapter { return own[i] },
@@ -82,7 +88,7 @@ func (a *Auditor) Audit(ctx context.Context, head hypernet.Head, repos []*Reposi
 	tallies := map[string][]tally{}
 	for name, adapterOf := range choose {
 		if tallies[name], err = a.tallies(ctx, repos, adapterOf); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	out := &Audit{
@@ -94,7 +100,7 @@ func (a *Auditor) Audit(ctx context.Context, head hypernet.Head, repos []*Reposi
 		base := summarize(tallies["base"], nil)
 		out.Base = &base
 	}
-	return out, nil
+	return out, tallies, nil
 }
 
 // tallies scores every repository under the adapter chosen for it.
@@ -144,7 +150,7 @@ func (a *Auditor) repository(ctx context.Context, r *Repository, ad *adapter.Ada
 	}
 	seqs, tokens := make([]model.Sequence, len(r.Windows)), make([][]int32, len(r.Windows))
 	for i := range r.Windows {
-		seqs[i] = r.Windows[i].sequence(which)
+		seqs[i] = r.Windows[i].sequence(which, true)
 		tokens[i] = seqs[i].Tokens
 	}
 	for _, group := range compute.Group(tokens, most) {

@@ -25,7 +25,7 @@ type Window struct {
 }
 
 // Span is a target inside a window: tokens From..To−1. The token at To, where
-// the target is left, is learned too.
+// the target is left, is learned too, unless [Options.Stop] is [StopNone].
 type Span struct{ From, To int }
 
 // NumTasks counts the tasks of several repositories.
@@ -39,12 +39,16 @@ func NumTasks(repos []*Repository) int {
 	return n
 }
 
-// labels returns a label for each token of each target and for the token that
-// follows it.
-func (w *Window) labels() []model.Label {
+// labels returns a label for each token of each target and, with leave, for the
+// token that follows it.
+func (w *Window) labels(leave bool) []model.Label {
 	var ls []model.Label
 	for _, s := range w.Tasks {
-		for i := s.From; i <= s.To && i < len(w.Tokens); i++ {
+		to := s.To
+		if leave {
+			to++
+		}
+		for i := s.From; i < to && i < len(w.Tokens); i++ {
 			ls = append(ls, model.Label{Pos: i - 1, Target: w.Tokens[i], Weight: 1})
 		}
 	}

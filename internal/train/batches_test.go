@@ -145,13 +145,18 @@ func TestLabels(t *testing.T) {
 	want := model.Sequence{Tokens: w.Tokens[:6], Adapter: 2, Labels: []model.Label{
 		{Pos: 0, Target: 11, Weight: 1}, {Pos: 1, Target: 12, Weight: 1}, {Pos: 2, Target: 13, Weight: 1},
 		{Pos: 4, Target: 15, Weight: 1}, {Pos: 5, Target: 16, Weight: 1}}}
-	if got := w.sequence(2); !reflect.DeepEqual(got, want) {
+	if got := w.sequence(2, true); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+	want.Tokens, want.Labels = w.Tokens[:5], slices.Delete(slices.Clone(want.Labels), 2, 3)
+	want.Labels = want.Labels[:3]
+	if got := w.sequence(2, false); !reflect.DeepEqual(got, want) {
+		t.Errorf("without what follows: got %+v, want %+v", got, want)
 	}
 	// At the end of the text nothing follows the target.
 	w.Tasks = []Span{{6, 7}}
 	want = model.Sequence{Tokens: w.Tokens[:6], Labels: []model.Label{{Pos: 5, Target: 16, Weight: 1}}}
-	if got := w.sequence(0); !reflect.DeepEqual(got, want) {
+	if got := w.sequence(0, true); !reflect.DeepEqual(got, want) {
 		t.Errorf("at the end: got %+v, want %+v", got, want)
 	}
 }

@@ -20,7 +20,8 @@ type Config struct {
 	Name string `yaml:"name"`
 	Base string `yaml:"base"` // name in the catalogue, or a GGUF file
 	// Repositories is a table of name, split and commit, see [ReadRepositories];
-	// a relative path starts at the configuration's folder.
+	// a relative path starts at the configuration's folder. With a benchmark it may
+	// be missing, for all of the benchmark's repositories.
 	Repositories string          `yaml:"repositories"`
 	Data         DataOptions     `yaml:"data"`
 	Encoder      encoder.Options `yaml:"encoder"`
@@ -31,13 +32,29 @@ type Config struct {
 	digest string
 }
 
-// DataOptions say which tasks are mined.
+// DataOptions say which tasks are mined, or taken from a benchmark. Those that
+// came later are left out of the JSON form where they aren't set: it identifies
+// the data, and a run that was begun before goes on.
 type DataOptions struct {
 	WindowTokens    int `yaml:"window_tokens"`    // longest window of a test file
 	TrainTasks      int `yaml:"train_tasks"`      // per training repository, at most
 	ValidationTasks int `yaml:"validation_tasks"` // per validation repository, at most
 	// ValidationRepositories bounds the repositories validated on; 0: all.
 	ValidationRepositories int `yaml:"validation_repositories"`
+
+	// Benchmark is a folder of package repopeft, whose tasks are taken instead of
+	// mining some; a relative path starts at the configuration's folder. Training
+	// repositories give their in-repository training tasks and no others, and are
+	// read at the commit of the benchmark's manifest. A number of tasks of 0 means
+	// all of them.
+	Benchmark string   `yaml:"benchmark" json:"-"`       // its digest identifies it
+	Tracks    []string `yaml:"tracks" json:",omitempty"` // static and evolution; none: static
+	Kinds     []string `yaml:"kinds" json:",omitempty"`  // assertion, call and line; none: assertion
+	// SpaceWithTarget moves the blanks before a target from the prefix to the
+	// target. Byte-level tokenizers join a space to the word after it, so that a
+	// prefix which ends in one puts a model at a disadvantage. Whoever asks the
+	// adapters has to do the same.
+	SpaceWithTarget bool `yaml:"space_with_target" json:",omitempty"`
 }
 
 // HeadOptions choose a hypernetwork head; the options are those of its kind,
@@ -74,6 +91,7 @@ func ReadConfig(path string) (*Config, error) {
 	if err := d.Decode(c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
+	c.Data.setDefaults()
 	sum := sha256.Sum256(data)
 	c.path, c.digest = path, hex.EncodeToString(sum[:])
 	if err := c.validate(); err != nil {
@@ -90,14 +108,11 @@ func (c *Config) validate() error {
 	if c.Base == "" {
 		errs = append(errs, errors.New("base is missing: want a name of the catalogue or a GGUF file"))
 	}
-	if c.Repositories == "" {
-		errs = append(errs, errors.New("repositories is missing: want a table of name, split and commit"))
+	if c.Repositories == "" && c.Data.Benchmark == "" {
+		errs = append(errs, errors.New("repositories is missing: want a table of name, split and commit, or a data.benchmark"))
 	}
-	if c.Data.WindowTokens < 16 {
-		errs = append(errs, fmt.Errorf("data.window_tokens %d: want at least 16", c.Data.WindowTokens))
-	}
-	if c.Data.TrainTasks < 1 || c.Data.ValidationTasks < 1 || c.Data.ValidationRepositories < 0 {
-		errs = append(errs, errors.New("data: numbers of tasks must be at least 1, of repositories at least 0"))
+	if err := c.Data.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if err := c.Encoder.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("encoder: %w", err))
@@ -114,9 +129,9 @@ func (c *Config) Digest() string { return c.digest }
 // Dir is the folder of the run: beside the configuration, with its name.
 func (c *Config) Dir() string { return filepath.Join(filepath.Dir(c.path), c.Name) }
 
-// RepositoriesPath is where the table of repositories lies.
+// RepositoriesPath is where the table of repositories lies, "" without.
 func (c *Config) RepositoriesPath() string {
-	if filepath.IsAbs(c.Repositories) {
+	if c.Repositories == "" || filepath.IsAbs(c.Repositories) {
 		return c.Repositories
 	}
 	return filepath.Join(filepath.Dir(c.path), c.Repositories)

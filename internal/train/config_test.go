@@ -90,7 +90,7 @@ func TestReadRepositories(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
-	if got := ofSplit(got, dataset.Train); !reflect.DeepEqual(got, want[:1]) {
+	if got := (&source{list: got}).ofSplit(dataset.Train); !reflect.DeepEqual(got, want[:1]) {
 		t.Errorf("for training: %+v, want %+v", got, want[:1])
 	}
 	for name, tt := range map[string]struct{ text, want string }{

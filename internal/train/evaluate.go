@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/dataset"
@@ -20,13 +19,15 @@ type Evaluation struct {
 	Base             string `json:"base"`
 	Encoder          string `json:"encoder"`
 	Split            string `json:"split"`
-	TasksPerRepo     int    `json:"tasks_per_repository"` // at most
-	WindowTokens     int    `json:"window_tokens"`        // longest prefix and target
+	TasksPerRepo     int    `json:"tasks_per_repository"`        // at most
+	WindowTokens     int    `json:"window_tokens"`               // longest prefix and target
+	SpaceWithTarget  bool   `json:"space_with_target,omitempty"` // see DataOptions
 	// Audit has the tasks as they are: a prefix such as "assert x == " ends in a
-	// space, with which byte-level tokenizers put the base at a disadvantage.
+	// space, with which byte-level tokenizers put the base at a disadvantage. With
+	// SpaceWithTarget it has them as Natural does.
 	Audit *Audit `json:"audit"`
 	// Natural has the same tasks with that space moved to the target, where the
-	// base is at its best.
+	// base is at its best. With SpaceWithTarget its scores are those of Audit.
 	Natural *Natural         `json:"natural"`
 	Spread  *hypernet.Spread `json:"spread"` // how much the adapters differ
 }
@@ -39,13 +40,13 @@ type Natural struct {
 }
 
 // Evaluate audits a checkpoint on the repositories of a split of the
-// configuration's table: every repository under its own adapter, the average
+// configuration's table or benchmark: every repository under its own adapter, the average
 // one, another repository's, and none.
 func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, split dataset.Split) (*Evaluation, error) {
 	if d.Report == nil {
 		d.Report = func(string, ...any) {}
 	}
-	list, err := ReadRepositories(c.RepositoriesPath())
+	src, err := c.source(d.Report)
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +57,8 @@ func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, s
 	if enc.ID() != ck.Encoder {
 		return nil, fmt.Errorf("checkpoint %s: %w: %q, and the configuration gives %q", ck.Name, hypernet.ErrEncoder, ck.Encoder, enc.ID())
 	}
-	opt := c.Encoder
-	opt.Base = d.Base.SHA256
-	p := &Preparation{Mirrors: d.Mirrors, Network: d.Network, Work: filepath.Join(c.Dir(), "work"), Encoder: enc, Options: opt,
-		Tokenizer: d.Tokenizer, Data: c.Data, Report: d.Report}
-	repos, err := p.Prepare(ctx, split, ofSplit(list, split))
+	p := newPreparation(c, d, enc)
+	repos, err := p.ofSource(ctx, src, split)
 	if err != nil {
 		return nil, err
 	}
@@ -73,21 +71,28 @@ func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, s
 	}
 	auditor := Auditor{Base: base, Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) }}
 	e := &Evaluation{Checkpoint: ck.Name, Base: d.Base.Name, Encoder: ck.Encoder, Split: string(split),
-		TasksPerRepo: c.Data.ValidationTasks, WindowTokens: c.Data.WindowTokens}
-	if e.Audit, err = auditor.Audit(ctx, ck.Head, repos, true); err != nil {
+		TasksPerRepo: c.Data.ValidationTasks, WindowTokens: c.Data.WindowTokens,
+		SpaceWithTarget: c.Data.SpaceWithTarget}
+	audit, tallies, err := auditor.audit(ctx, ck.Head, repos, true)
+	if err != nil {
 		return nil, err
 	}
+	e.Audit = audit
 	own, err := ownAdapters(ck.Head, repos)
 	if err != nil {
 		return nil, err
 	}
-	p.SpaceWithTarget = true
-	natural, err := p.Prepare(ctx, split, ofSplit(list, split))
-	if err != nil {
-		return nil, err
-	}
-	if e.Natural, err = auditor.natural(ctx, ck.Head, natural); err != nil {
-		return nil, err
+	if c.Data.SpaceWithTarget {
+		e.Natural = &Natural{Base: *audit.Base, Own: audit.Own, OwnBase: summarize(tallies["own"], tallies["base"])}
+	} else {
+		p.Data.SpaceWithTarget = true
+		natural, err := p.Prepare(ctx, split, src.ofSplit(split))
+		if err != nil {
+			return nil, err
+		}
+		if e.Natural, err = auditor.natural(ctx, ck.Head, natural); err != nil {
+			return nil, err
+		}
 	}
 	average, err := ck.Head.Average()
 	if err != nil {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/gob"
@@ -53,13 +54,12 @@ type Data struct {
 }
 
 // LoadData prepares the repositories of a configuration, or reads what an
-// earlier call prepared from the same table, encoder and options.
+// earlier call prepared from the same table or benchmark, encoder and options.
 func LoadData(ctx context.Context, c *Config, d Deps) (*Data, error) {
 	if d.Report == nil {
 		d.Report = func(string, ...any) {}
 	}
-	work := filepath.Join(c.Dir(), "work")
-	list, err := ReadRepositories(c.RepositoriesPath())
+	src, err := c.source(d.Report)
 	if err != nil {
 		return nil, err
 	}
@@ -67,29 +67,46 @@ func LoadData(ctx context.Context, c *Config, d Deps) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := json.Marshal([]any{list, enc.ID(), c.Data, d.Base.SHA256})
+	what := []any{src.list, enc.ID(), c.Data, d.Base.SHA256}
+	if src.benchmark != nil {
+		what = append(what, src.benchmark.Digest)
+	}
+	key, err := json.Marshal(what)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(key)
 	data := &Data{key: hex.EncodeToString(sum[:8])}
-	path := filepath.Join(work, "data-"+data.key+".gob")
+	path := filepath.Join(c.Dir(), "work", "data-"+data.key+".gob")
 	if err := readGob(path, data); err == nil {
 		return data, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		d.Report("preparing again: %v", err)
 	}
-	opt := c.Encoder
-	opt.Base = d.Base.SHA256
-	p := &Preparation{Mirrors: d.Mirrors, Network: d.Network, Work: work, Encoder: enc, Options: opt,
-		Tokenizer: d.Tokenizer, Data: c.Data, Report: d.Report}
-	if data.Train, err = p.Prepare(ctx, dataset.Train, ofSplit(list, dataset.Train)); err != nil {
+	p := newPreparation(c, d, enc)
+	if data.Train, err = p.ofSource(ctx, src, dataset.Train); err != nil {
 		return nil, err
 	}
-	if data.Validation, err = p.Prepare(ctx, dataset.Validation, ofSplit(list, dataset.Validation)); err != nil {
+	if data.Validation, err = p.ofSource(ctx, src, dataset.Validation); err != nil {
 		return nil, err
 	}
 	return data, store.WriteFile(path, func(w io.Writer) error { return gob.NewEncoder(w).Encode(data) })
+}
+
+// newPreparation prepares as a configuration says.
+func newPreparation(c *Config, d Deps, enc encoder.Encoder) *Preparation {
+	opt := c.Encoder
+	opt.Base = d.Base.SHA256
+	return &Preparation{Mirrors: d.Mirrors, Network: d.Network, Work: filepath.Join(c.Dir(), "work"), Encoder: enc, Options: opt,
+		Tokenizer: d.Tokenizer, Data: c.Data, Report: d.Report}
+}
+
+// ofSource prepares the repositories of one split of a source.
+func (p *Preparation) ofSource(ctx context.Context, src *source, split dataset.Split) (repos []*Repository, err error) {
+	if p.Tasks, err = src.tasks(split); err != nil {
+		return nil, err
+	}
+	return p.Prepare(ctx, split, src.ofSplit(split))
 }
 
 func readGob(path string, v any) error {
@@ -102,11 +119,6 @@ func readGob(path string, v any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
-}
-
-// ofSplit returns the listed repositories of one split.
-func ofSplit(list []Listed, split dataset.Split) []Listed {
-	return slices.DeleteFunc(slices.Clone(list), func(l Listed) bool { return l.Split != split })
 }
 
 // NewEncoder makes the encoder of a configuration for a base, whose context
@@ -139,7 +151,7 @@ func NewJob(ctx context.Context, c *Config, d Deps) (*Job, error) {
 		return nil, err
 	}
 	if len(data.Train) == 0 {
-		return nil, fmt.Errorf("%s lists no training repository with tasks", c.RepositoriesPath())
+		return nil, fmt.Errorf("%s has no training repository with tasks", cmp.Or(c.RepositoriesPath(), c.BenchmarkDir()))
 	}
 	for _, r := range data.Train {
 		if err := dataset.CheckTraining(r.Name, dataset.Train); err != nil {
@@ -207,7 +219,7 @@ func (j *Job) Do(ctx context.Context, report func(Progress)) error {
 		loss := p.Validation.Own.CrossEntropy.Mean
 		c := j.Checkpoint(hypernet.Info{
 			Name: j.config.Name, Base: j.deps.Base, Encoder: j.enc, Config: j.config.Digest(),
-			Tool: j.deps.Tool, ValidationLoss: &loss,
+			Tool: j.deps.Tool, ValidationLoss: &loss, SpaceWithTarget: j.config.Data.SpaceWithTarget,
 		})
 		return hypernet.Save(filepath.Join(dir, CheckpointFile), c, safetensors.F16)
 	}

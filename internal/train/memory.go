@@ -24,7 +24,7 @@ func (r *Run) largestPass() (most largest) {
 				tokens, labels := 0, 0
 				for _, s := range part {
 					for k, w := range s.windows {
-						seq := r.Train[s.repo].Windows[w].sequence(0)
+						seq := r.Train[s.repo].Windows[w].sequence(0, o.leave())
 						shared := p.shared(r.Train[s.repo], s.windows[:k], w)
 						tokens, labels = tokens+max(0, len(seq.Tokens)-shared), labels+len(seq.Labels)
 					}

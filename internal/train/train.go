@@ -38,6 +38,12 @@ import (
 	"github.com/code2lora/code2lora/internal/model"
 )
 
+// What is learned behind a target.
+const (
+	StopNext = "next" // the token that follows in the file: it leaves the target
+	StopNone = "none" // nothing
+)
+
 // Options are the settings of the optimisation.
 type Options struct {
 	Seed           uint64  `yaml:"seed"`
@@ -62,14 +68,18 @@ type Options struct {
 	// TrunkCache bounds the files that keep what the layers below the lowest adapted
 	// one compute, such as 8GiB; empty: none. See [compute.Trunk].
 	TrunkCache string `yaml:"trunk_cache"`
+	Stop       string `yaml:"stop"` // next or none
 }
+
+// leave reports whether it is learned how a target is left.
+func (o *Options) leave() bool { return o.Stop != StopNone }
 
 // DefaultOptions suit a hundred repositories and a model of 135M parameters.
 func DefaultOptions() Options {
 	return Options{
 		Seed: 1, Epochs: 3, LearningRate: 2e-3, FinalRate: 0.05, MeanRate: 1, Warmup: 0.03, WeightDecay: 0.01, Clip: 1,
 		Precision:      kernel.Float32.String(),
-		TokensPerShare: 768, SharesPerStep: 4, Accumulate: 1, ValidateEvery: 50, SaveEvery: 25, Patience: 8,
+		TokensPerShare: 768, SharesPerStep: 4, Accumulate: 1, ValidateEvery: 50, SaveEvery: 25, Patience: 8, Stop: StopNext,
 	}
 }
 
@@ -100,6 +110,9 @@ func (o *Options) Validate() error {
 		if _, err := memory.ParseSize(o.TrunkCache); err != nil {
 			errs = append(errs, fmt.Errorf("trunk_cache: %w", err))
 		}
+	}
+	if o.Stop != StopNext && o.Stop != StopNone {
+		errs = append(errs, fmt.Errorf("stop %q: want %s or %s", o.Stop, StopNext, StopNone))
 	}
 	within("learning_rate", o.LearningRate, 1e-9, 10)
 	within("final_rate", o.FinalRate, 0, 1)
@@ -196,7 +209,7 @@ func (r *Run) step(ctx context.Context, steps int) (Progress, error) {
 	labels := 0
 	for _, s := range shares {
 		for _, w := range s.windows {
-			labels += len(r.Train[s.repo].Windows[w].labels())
+			labels += len(r.Train[s.repo].Windows[w].labels(o.leave()))
 		}
 	}
 	p := Progress{Step: r.state.Step + 1, Steps: steps, Epoch: epoch}
@@ -244,7 +257,7 @@ func (r *Run) accumulate(ctx context.Context, shares []share, weight float32) (l
 		}
 		b.Adapters, tapes = append(b.Adapters, a), append(tapes, tape)
 		for _, w := range s.windows {
-			seq := repo.Windows[w].sequence(len(b.Adapters) - 1)
+			seq := repo.Windows[w].sequence(len(b.Adapters)-1, r.Options.leave())
 			for i := range seq.Labels {
 				seq.Labels[i].Weight = weight
 			}
@@ -262,10 +275,10 @@ func (r *Run) accumulate(ctx context.Context, shares []share, weight float32) (l
 	return res.Loss, tokens, nil
 }
 
-// sequence lays out a window for the model. Nothing after the last label
+// sequence lays out a window for the model; see labels. Nothing after the last label
 // matters, so the sequence ends there.
-func (w *Window) sequence(adapter int) model.Sequence {
-	ls := w.labels()
+func (w *Window) sequence(adapter int, leave bool) model.Sequence {
+	ls := w.labels(leave)
 	end := 0
 	if len(ls) > 0 {
 		end = ls[len(ls)-1].Pos + 1

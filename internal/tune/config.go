@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/code2lora/code2lora/internal/corpus"
 	"github.com/code2lora/code2lora/internal/memory"
 	"github.com/code2lora/code2lora/internal/repopeft"
 )
@@ -162,44 +163,33 @@ func (c *Config) validate() error {
 func (o *DataOptions) Filter() (repopeft.Filter, error) {
 	var f repopeft.Filter
 	var err error
-	if f.Tracks, err = parse("tracks", o.Tracks, repopeft.Static, repopeft.Evolution); err != nil {
+	if f.Tracks, err = corpus.Parse("tracks", o.Tracks, repopeft.Static, repopeft.Evolution); err != nil {
 		return f, err
 	}
 	if len(f.Tracks) == 0 {
 		f.Tracks = []repopeft.Track{repopeft.Static, repopeft.Evolution}
 	}
-	f.Kinds, err = parse("kinds", o.Kinds, repopeft.Assertion, repopeft.Call, repopeft.Line)
+	f.Kinds, err = corpus.Parse("kinds", o.Kinds, repopeft.Assertion, repopeft.Call, repopeft.Line)
 	f.Languages = o.Languages
 	return f, err
 }
 
-// parse reads names, each of which must be one of some.
-func parse[T ~string](what string, names []string, some ...T) (list []T, err error) {
-	for _, name := range names {
-		if !slices.Contains(some, T(name)) {
-			return nil, fmt.Errorf("%s: %q: want one of %q", what, name, some)
-		}
-		list = append(list, T(name))
-	}
-	return list, nil
-}
-
 // Corpus reads the folders of the configuration.
-func (c *Config) Corpus(withTest bool) (*Corpus, error) {
+func (c *Config) Corpus(withTest bool) (*corpus.Corpus, error) {
 	filter, err := c.Data.Filter()
 	if err != nil {
 		return nil, err
 	}
-	corpus := NewCorpus()
+	all := corpus.New()
 	for _, dir := range c.Data.Folders {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(filepath.Dir(c.path), dir)
 		}
-		if err := corpus.AddFolder(dir, filter, withTest); err != nil {
+		if err := all.AddFolder(dir, filter, withTest); err != nil {
 			return nil, err
 		}
 	}
-	return corpus, nil
+	return all, nil
 }
 
 // Digest is the SHA-256 of the configuration file.

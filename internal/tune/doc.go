@@ -11,7 +11,7 @@
 //     the free factor is then exactly that of the weights, and neither the model
 //     nor anything that reads adapters has to know.
 //
-// A [Corpus] has the tasks, read from mined folders or from a benchmark. Files
+// A [corpus.Corpus] has the tasks, read from mined folders or from a benchmark. Files
 // are read in windows with several labelled targets, so that a file costs one
 // pass and not one for each task. The token that leaves a target is learned too
 // (see [Options.Stop]): a method that never learns to stop has no exact match.

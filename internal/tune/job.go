@@ -13,6 +13,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/compute"
+	"github.com/code2lora/code2lora/internal/corpus"
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/memory"
@@ -38,7 +39,7 @@ type Deps struct {
 // Job is a configuration with its data.
 type Job struct {
 	Config *Config
-	Corpus *Corpus
+	Corpus *corpus.Corpus
 	Deps
 	// OwnOfTest makes a job of the target repositories fit those of the test
 	// split instead, each on its own in-repository training tasks: what a user

@@ -13,6 +13,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/compute"
+	"github.com/code2lora/code2lora/internal/corpus"
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/tokenizer"
@@ -29,9 +30,9 @@ func tinyBase(t *testing.T) (*model.Model, *tokenizer.Tokenizer) {
 }
 
 // testCorpus has two files of every repository, with twelve functions each.
-func testCorpus(t *testing.T) *Corpus {
+func testCorpus(t *testing.T) *corpus.Corpus {
 	t.Helper()
-	c := NewCorpus()
+	c := corpus.New()
 	for _, split := range []dataset.Split{dataset.Train, dataset.Validation, dataset.Test} {
 		for _, name := range names3[split] {
 			for k := range 2 {
@@ -49,7 +50,7 @@ func testCorpus(t *testing.T) *Corpus {
 					}
 					parts = append(parts, part)
 				}
-				if err := c.add(doc, parts); err != nil {
+				if err := c.Add(doc, parts); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -200,7 +201,7 @@ func TestPerRepositoryJob(t *testing.T) {
 	if dataset.SplitOf(empty.Repository) != dataset.Train {
 		t.Fatalf("%s is of the %s split", empty.Repository, dataset.SplitOf(empty.Repository))
 	}
-	if err := j.Corpus.add(empty, []dataset.Split{dataset.Test}); err != nil {
+	if err := j.Corpus.Add(empty, []dataset.Split{dataset.Test}); err != nil {
 		t.Fatal(err)
 	}
 	out, err := j.Do(context.Background())

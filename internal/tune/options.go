@@ -10,6 +10,7 @@ import (
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/safetensors"
+	"github.com/code2lora/code2lora/internal/train"
 )
 
 // The methods.
@@ -20,9 +21,9 @@ const (
 
 // What is learned behind a target.
 const (
-	StopNext = "next" // the token that follows in the file: it leaves the target
-	StopEOS  = "eos"  // the end of the text
-	StopNone = "none" // nothing, as in the paper's first baselines
+	StopNext = train.StopNext // the token that follows in the file: it leaves the target
+	StopEOS  = "eos"          // the end of the text
+	StopNone = train.StopNone // nothing, as in the paper's first baselines
 )
 
 // The schedules of the learning rate, after the warm-up.

@@ -1,13 +1,11 @@
 package tune
 
 import (
-	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/code2lora/code2lora/internal/corpus"
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/tokenizer"
@@ -58,23 +56,10 @@ func (o *WindowOptions) Validate() error {
 // tasks (0: all). Which files come first depends on their names alone.
 func Cut(t *tokenizer.Tokenizer, name string, docs []*dataset.Document, o WindowOptions, most int) (*Repository, error) {
 	r := &Repository{Name: name}
-	docs = slices.Clone(docs)
-	slices.SortStableFunc(docs, func(a, b *dataset.Document) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.File, b.File))
-	})
 	count := func(s string) int { return len(t.Encode(s)) }
-	left := most
-	for _, d := range docs {
+	for _, d := range corpus.Some(docs, most) {
 		if d.Repository != name {
 			return nil, fmt.Errorf("document of %s among those of %s", d.Repository, name)
-		}
-		if most > 0 {
-			if left == 0 {
-				break
-			}
-			some := *d
-			some.Tasks = some.Tasks[:min(len(some.Tasks), left)]
-			d, left = &some, left-len(some.Tasks)
 		}
 		var file []train.Window
 		windows, _ := d.Windows(o.Tokens, count)
@@ -91,12 +76,6 @@ func Cut(t *tokenizer.Tokenizer, name string, docs []*dataset.Document, o Window
 		}
 	}
 	return r, nil
-}
-
-// rank looks random and depends on a document's name alone.
-func rank(d *dataset.Document) uint64 {
-	sum := sha256.Sum256([]byte("tune " + d.Repository + "/" + d.File))
-	return binary.BigEndian.Uint64(sum[:])
 }
 
 // errEOS is returned where a base has no token that ends the text.

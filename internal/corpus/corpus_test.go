@@ -1,4 +1,4 @@
-package tune
+package corpus
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func TestAddTasks(t *testing.T) {
 		task("acme/d", "t.py", "assert q == ", "1", "", dataset.Train), // a test repository
 		task("acme/b", "t.py", "", "1", "", dataset.Train),             // nothing to complete
 	}
-	c := NewCorpus()
+	c := New()
 	if err := c.AddTasks(sequenceOf(tasks...), false); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestAddTasks(t *testing.T) {
 			t.Errorf("%v: got %q\nwant %q", tt.parts, got, tt.want)
 		}
 	}
-	all := NewCorpus()
+	all := New()
 	if err := all.AddTasks(sequenceOf(tasks...), true); err != nil {
 		t.Fatal(err)
 	}
@@ -77,12 +77,12 @@ func TestAddTasks(t *testing.T) {
 		t.Errorf("with test repositories: %q, digests equal: %t", got, all.Digest() == c.Digest())
 	}
 	bad := task("acme/a", "t.py", "x", "1", "", "dev")
-	if err := NewCorpus().AddTasks(sequenceOf(bad), false); err == nil || !strings.Contains(err.Error(), `"dev"`) {
+	if err := New().AddTasks(sequenceOf(bad), false); err == nil || !strings.Contains(err.Error(), `"dev"`) {
 		t.Errorf("unknown part: error %v", err)
 	}
 	broken := errors.New("broken")
 	failing := func(yield func(*repopeft.Task, error) bool) { yield(nil, broken) }
-	if err := NewCorpus().AddTasks(failing, false); !errors.Is(err, broken) {
+	if err := New().AddTasks(failing, false); !errors.Is(err, broken) {
 		t.Errorf("error %v, want %v", err, broken)
 	}
 }
@@ -105,103 +105,11 @@ func TestInRepo(t *testing.T) {
 	}
 }
 
-func TestCut(t *testing.T) {
-	_, tok := tinyBase(t)
-	c := testCorpus(t)
-	docs := c.Documents("acme/a")
-	whole, err := Cut(tok, "acme/a", docs, WindowOptions{Tokens: 200}, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tasks := 0
-	for _, d := range docs {
-		tasks += len(d.Tasks)
-	}
-	if got := NumTasks([]*Repository{whole}); got != tasks || len(whole.Files) != len(docs) {
-		t.Errorf("%d tasks in %d files, want %d in %d", got, len(whole.Files), tasks, len(docs))
-	}
-	some, err := Cut(tok, "acme/a", docs, WindowOptions{Tokens: 200}, 5)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := NumTasks([]*Repository{some}); got != 5 {
-		t.Errorf("%d tasks, want 5", got)
-	}
-	// The blank before a target is the last token of the prefix, or part of the target.
-	spaced, err := Cut(tok, "acme/a", docs, WindowOptions{Tokens: 200, SpaceWithTarget: true}, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := func(r *Repository) string {
-		w := r.Files[0][0]
-		return string(tok.Bytes(w.Tokens[w.Tasks[0].From]))
-	}
-	if a, b := first(whole), first(spaced); a[0] == ' ' || b[0] != ' ' {
-		t.Errorf("targets begin with %q and %q, want the second with a space", a, b)
-	}
-	if _, err := Cut(tok, "acme/b", docs, WindowOptions{Tokens: 200}, 0); err == nil {
-		t.Error("documents of another repository were accepted")
-	}
-}
-
-func TestPlan(t *testing.T) {
-	repos := repositories(1, "acme/a", "acme/c")
-	all := NumTasks(repos)
-	for _, share := range []bool{false, true} {
-		o := options(LoRA)
-		o.SharePrefixes = share
-		p := newPlan(repos, &o)
-		draws, windows := 0, 0
-		for step := 0; ; step++ {
-			ws, epoch := p.at(step)
-			if epoch == 1 {
-				break
-			}
-			tokens := 0
-			for _, w := range ws {
-				tokens += len(w.Tokens)
-			}
-			if tokens > o.TokensPerStep && len(ws) > 1 {
-				t.Errorf("step %d has %d tokens", step, tokens)
-			}
-			draws, windows = draws+draw(ws), windows+len(ws)
-			var again int
-			for _, pass := range passes(ws, o.TokensPerPass) {
-				again += len(pass)
-			}
-			if again != len(ws) {
-				t.Errorf("step %d: %d windows in its passes, want %d", step, again, len(ws))
-			}
-		}
-		if draws != all {
-			t.Errorf("share %t: an epoch has %d tasks, want %d", share, draws, all)
-		}
-	}
-	o := options(LoRA)
-	o.Epochs, o.Steps = 0, 7
-	if got := newPlan(repos, &o).numSteps(&o); got != 7 {
-		t.Errorf("%d steps, want 7", got)
-	}
-	o.Steps, o.Draws = 0, all+1
-	p := newPlan(repos, &o)
-	n, draws := p.numSteps(&o), 0
-	for step := range n {
-		ws, _ := p.at(step)
-		if draws >= all+1 {
-			t.Errorf("step %d of %d comes after %d draws", step, n, draws)
-		}
-		draws += draw(ws)
-	}
-	if draws < all+1 {
-		t.Errorf("%d draws in %d steps, want at least %d", draws, n, all+1)
-	}
-}
-
 func FuzzAddTasks(f *testing.F) {
 	f.Add("assert a == ", "1", "\n", "assert a == 1\nassert b == ", "2", ")")
 	f.Add("", "\xff", "", "\x00", "", "\n")
 	f.Fuzz(func(t *testing.T, p1, t1, s1, p2, t2, s2 string) {
-		c := NewCorpus()
+		c := New()
 		if err := c.AddTasks(sequenceOf(task("acme/a", "t.py", p1, t1, s1, ""), task("acme/a", "t.py", p2, t2, s2, "")), false); err != nil {
 			return
 		}
@@ -238,11 +146,8 @@ func TestAddFolder(t *testing.T) {
 	if err := w.Close(m); err != nil {
 		t.Fatal(err)
 	}
-	filter, err := (&DataOptions{}).Filter()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := NewCorpus()
+	filter := repopeft.Filter{Tracks: []repopeft.Track{repopeft.Static, repopeft.Evolution}}
+	c := New()
 	if err := c.AddFolder(dir, filter, false); err != nil {
 		t.Fatal(err)
 	}
@@ -253,10 +158,7 @@ func TestAddFolder(t *testing.T) {
 	if len(docs) != 1 || len(docs[0].Tasks) != 2 {
 		t.Errorf("documents %+v, want one with the two tasks of the static track", docs)
 	}
-	if err := NewCorpus().AddFolder(t.TempDir(), filter, false); !errors.Is(err, dataset.ErrUnfinished) {
+	if err := New().AddFolder(t.TempDir(), filter, false); !errors.Is(err, dataset.ErrUnfinished) {
 		t.Errorf("an empty folder: error %v, want %v", err, dataset.ErrUnfinished)
-	}
-	if _, err := (&DataOptions{Tracks: []string{"ood"}}).Filter(); err == nil {
-		t.Error("the track ood was accepted")
 	}
 }

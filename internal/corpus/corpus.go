@@ -1,7 +1,13 @@
-package tune
+// Package corpus has the tasks that something is trained or tuned on, in the
+// files that they are in: those of mined datasets, and those of a benchmark. All
+// who train get the same text from here, so that they differ in what they do with
+// it alone.
+package corpus
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash"
@@ -33,8 +39,8 @@ type labelled struct {
 	parts []dataset.Split
 }
 
-// NewCorpus returns an empty corpus.
-func NewCorpus() *Corpus {
+// New returns an empty corpus.
+func New() *Corpus {
 	return &Corpus{repositories: map[string]*repository{}, digest: sha256.New()}
 }
 
@@ -88,11 +94,54 @@ func InRepo(repository, file, class, function string) dataset.Split {
 	return dataset.Train
 }
 
-// add takes a document with the part of each of its tasks, "" for that of
+// Some orders documents by a digest of their names, so that which of them come
+// first depends on the names alone, and of these takes as many as have most tasks
+// (0: all). The last may lose some of its tasks.
+func Some(docs []*dataset.Document, most int) []*dataset.Document {
+	docs = slices.Clone(docs)
+	slices.SortStableFunc(docs, func(a, b *dataset.Document) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.File, b.File))
+	})
+	if most == 0 {
+		return docs
+	}
+	for i, d := range docs {
+		if len(d.Tasks) >= most {
+			last := *d
+			last.Tasks = last.Tasks[:most]
+			docs[i] = &last
+			return docs[:i+1]
+		}
+		most -= len(d.Tasks)
+	}
+	return docs
+}
+
+// rank looks random and depends on a document's name alone.
+func rank(d *dataset.Document) uint64 {
+	sum := sha256.Sum256([]byte("tune " + d.Repository + "/" + d.File))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// Parse reads labels, each of which must be one of some.
+func Parse[T ~string](what string, labels []string, some ...T) (list []T, err error) {
+	for _, l := range labels {
+		if !slices.Contains(some, T(l)) {
+			return nil, fmt.Errorf("%s: %q: want one of %q", what, l, some)
+		}
+		list = append(list, T(l))
+	}
+	return list, nil
+}
+
+// Add takes a document with the part of each of its tasks, "" for that of
 // [InRepo].
-func (c *Corpus) add(doc *dataset.Document, parts []dataset.Split) error {
+func (c *Corpus) Add(doc *dataset.Document, parts []dataset.Split) error {
 	if err := doc.Validate(); err != nil {
 		return err
+	}
+	if len(parts) != len(doc.Tasks) {
+		return fmt.Errorf("%s %s: parts of %d tasks, of which there are %d", doc.Repository, doc.File, len(parts), len(doc.Tasks))
 	}
 	for i, t := range doc.Tasks {
 		switch parts[i] {
@@ -125,7 +174,7 @@ func (c *Corpus) AddDataset(ds *dataset.Dataset, withTest bool) error {
 		if !withTest && dataset.SplitOf(doc.Repository) == dataset.Test {
 			continue
 		}
-		if err := c.add(doc, make([]dataset.Split, len(doc.Tasks))); err != nil {
+		if err := c.Add(doc, make([]dataset.Split, len(doc.Tasks))); err != nil {
 			return err
 		}
 	}
@@ -162,7 +211,7 @@ func (c *Corpus) AddTasks(tasks iter.Seq2[*repopeft.Task, error], withTest bool)
 	flush := func() error {
 		for _, chain := range chains(held) {
 			doc, parts := join(chain)
-			if err := c.add(doc, parts); err != nil {
+			if err := c.Add(doc, parts); err != nil {
 				return err
 			}
 		}
