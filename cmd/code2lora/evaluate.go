@@ -95,8 +95,12 @@ func printEvaluation(w io.Writer, e *train.Evaluation, report string) {
 	}
 	table(row{"base", *u.Base}, row{"own adapter", u.Own}, row{"average adapter", u.Average}, row{"another repository's", u.Stranger},
 		row{"own minus average", u.OwnAverage}, row{"own minus another's", u.OwnStranger})
-	fmt.Fprintln(w, "\nwith the space before the target moved from the prefix to the target:")
-	table(row{"base", e.Natural.Base}, row{"own adapter", e.Natural.Own}, row{"own minus base", e.Natural.OwnBase})
+	if e.SpaceWithTarget { // as in the table above
+		table(row{"own minus base", e.Natural.OwnBase})
+	} else {
+		fmt.Fprintln(w, "\nwith the space before the target moved from the prefix to the target:")
+		table(row{"base", e.Natural.Base}, row{"own adapter", e.Natural.Own}, row{"own minus base", e.Natural.OwnBase})
+	}
 	fmt.Fprintf(w, "\nadapters: mean distance %.3f from the average, mean cosine %.3f between repositories\nreport: %s\n",
 		e.Spread.Distance.Mean, e.Spread.Cosine.Mean, report)
 }

@@ -26,6 +26,9 @@ func (a *app) trainCmd() *cobra.Command {
 checkpoint.safetensors and metrics.jsonl to the folder beside it that has its
 name. A run that was interrupted continues where it was saved last.
 
+Tasks are mined from the repositories, or are the training rows of a benchmark,
+with data.benchmark in the configuration.
+
 Repositories are read from local clones under --mirrors (owner+name, owner/name
 or name), and cloned only with --network. Repositories of the test split are
 refused.`,
