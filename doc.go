@@ -108,6 +108,9 @@
 //
 // curves draws the metrics of a run.
 //
+// report shows the results of the benchmark as a page: tables, comparisons and
+// figures, each with the runs that it is from.
+//
 // bench measures how fast all of this is on a machine, and how far from what
 // the machine can do.
 //

@@ -35,7 +35,7 @@ var layers = [][]string{
 	{"internal/corpus", "internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/mine", "internal/sample", "internal/score"},
 	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/train"},
 	{"internal/bench", "internal/curves", "internal/retrieve", "internal/tune"},
-	{"internal/method"},
+	{"internal/method", "internal/report"},
 	{"cmd/code2lora", "reference/logits"},
 }
 
@@ -70,8 +70,8 @@ var dependencies = map[string][]string{
 	"golang.org/x/sys":                  {"internal/adapter", "internal/execute", "internal/gguf", "internal/kernel"},
 	"golang.org/x/term":                 {"cmd/code2lora"},
 	"golang.org/x/text":                 {"internal/gitrepo", "internal/tokenizer"},
-	"gonum.org/v1/gonum":                {"internal/audit", "internal/encoder", "internal/hypernet", "internal/mine", "internal/stats"},
-	"gonum.org/v1/plot":                 {"internal/bench", "internal/curves", "internal/retrieve"},
+	"gonum.org/v1/gonum":                {"internal/audit", "internal/encoder", "internal/hypernet", "internal/mine", "internal/report", "internal/stats"},
+	"gonum.org/v1/plot":                 {"internal/bench", "internal/curves", "internal/report", "internal/retrieve"},
 }
 
 // cgoPackages are the only packages with import "C", their own or that of a

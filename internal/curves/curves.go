@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"image/color"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +18,6 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
-	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/code2lora/code2lora/internal/store"
 	"github.com/code2lora/code2lora/internal/train"
@@ -55,13 +53,6 @@ func ReadMetrics(path string) ([]train.Progress, error) {
 	return all, nil
 }
 
-var (
-	grey   = color.RGBA{170, 170, 170, 255}
-	blue   = color.RGBA{31, 119, 180, 255}
-	orange = color.RGBA{255, 127, 14, 255}
-	green  = color.RGBA{44, 160, 44, 255}
-)
-
 // Draw writes the curves to path, as SVG or PNG by its suffix, atomically.
 func Draw(path, title string, metrics []train.Progress) error {
 	loss, match, err := plots(title, metrics)
@@ -73,8 +64,7 @@ func Draw(path, title string, metrics []train.Progress) error {
 	var canvas draw.Canvas
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".svg":
-		c := vgsvg.New(w, h)
-		out, canvas = c, draw.New(c)
+		out, canvas = SVG(w, h)
 	case ".png":
 		c := vgimg.PngCanvas{Canvas: vgimg.New(w, h)}
 		out, canvas = c, draw.New(c)
@@ -104,7 +94,7 @@ func plots(title string, metrics []train.Progress) (loss, match *plot.Plot, err 
 		smooth, weight = 0.95*smooth+0.05*p.Loss, 0.95*weight+0.05
 		training = append(training, plotter.XY{X: float64(p.Step), Y: smooth / weight})
 	}
-	if err := line(loss, "training", training, grey); err != nil {
+	if err := Line(loss, "training", training, Grey); err != nil {
 		return nil, nil, err
 	}
 	for _, c := range []struct {
@@ -112,9 +102,9 @@ func plots(title string, metrics []train.Progress) (loss, match *plot.Plot, err 
 		color color.Color
 		score func(*train.Audit) train.Score
 	}{
-		{"own", blue, func(a *train.Audit) train.Score { return a.Own }},
-		{"average", orange, func(a *train.Audit) train.Score { return a.Average }},
-		{"stranger", green, func(a *train.Audit) train.Score { return a.Stranger }},
+		{"own", Colors[0], func(a *train.Audit) train.Score { return a.Own }},
+		{"average", Colors[1], func(a *train.Audit) train.Score { return a.Average }},
+		{"stranger", Colors[2], func(a *train.Audit) train.Score { return a.Stranger }},
 	} {
 		var ce, em plotter.XYs
 		for _, p := range metrics {
@@ -124,30 +114,10 @@ func plots(title string, metrics []train.Progress) (loss, match *plot.Plot, err 
 				em = append(em, plotter.XY{X: float64(p.Step), Y: s.ExactMatch.Mean})
 			}
 		}
-		if err := errors.Join(line(loss, c.name, ce, c.color), line(match, c.name, em, c.color)); err != nil {
+		if err := errors.Join(Line(loss, c.name, ce, c.color), Line(match, c.name, em, c.color)); err != nil {
 			return nil, nil, err
 		}
 	}
 	loss.Legend.Top, match.Legend.Top = true, false
 	return loss, match, nil
-}
-
-// line adds a curve; one without points is left out.
-func line(p *plot.Plot, name string, xys plotter.XYs, c color.Color) error {
-	for _, xy := range xys {
-		if math.IsNaN(xy.Y) || math.IsInf(xy.Y, 0) {
-			return fmt.Errorf("step %g: %s is not finite", xy.X, name)
-		}
-	}
-	if len(xys) == 0 {
-		return nil
-	}
-	l, err := plotter.NewLine(xys)
-	if err != nil {
-		return err
-	}
-	l.Color, l.Width = c, vg.Points(1.5)
-	p.Add(l)
-	p.Legend.Add(name, l)
-	return nil
 }

@@ -134,7 +134,7 @@ func TestDrawErrors(t *testing.T) {
 	}{
 		"unknown suffix": {"curves.pdf", run(5), ".svg or .png"},
 		"no suffix":      {"curves", run(5), ".svg or .png"},
-		"not a number":   {"curves.svg", []train.Progress{{Step: 1, Loss: math.NaN()}}, "step 1: training is not finite"},
+		"not a number":   {"curves.svg", []train.Progress{{Step: 1, Loss: math.NaN()}}, "training at 1 is not finite"},
 	} {
 		dir := t.TempDir()
 		err := curves.Draw(filepath.Join(dir, tt.file), "title", tt.metrics)

@@ -25,6 +25,34 @@ type Benchmark struct {
 
 // Open opens a benchmark and checks its digests.
 func Open(dir string) (*Benchmark, error) {
+	b, err := openManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{tasksFile, commitsFile} {
+		got, err := digestOf(filepath.Join(dir, name))
+		if err != nil {
+			return nil, fmt.Errorf("benchmark %s: %w", dir, err)
+		}
+		if want := b.Manifest.SHA256[name]; got != want {
+			return nil, fmt.Errorf("benchmark %s: SHA-256 of %s is %s, the manifest has %s", dir, name, got, want)
+		}
+	}
+	return b, nil
+}
+
+// ReadManifest reads the manifest of a benchmark, whose other files need not be
+// there, and its digest.
+func ReadManifest(dir string) (*Manifest, string, error) {
+	b, err := openManifest(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	return &b.Manifest, b.Digest, nil
+}
+
+// openManifest reads the manifest of a benchmark.
+func openManifest(dir string) (*Benchmark, error) {
 	data, err := os.ReadFile(filepath.Join(dir, manifestFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrUnfinished)
@@ -39,15 +67,6 @@ func Open(dir string) (*Benchmark, error) {
 	}
 	if err := b.Manifest.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, manifestFile), err)
-	}
-	for _, name := range []string{tasksFile, commitsFile} {
-		got, err := digestOf(filepath.Join(dir, name))
-		if err != nil {
-			return nil, fmt.Errorf("benchmark %s: %w", dir, err)
-		}
-		if want := b.Manifest.SHA256[name]; got != want {
-			return nil, fmt.Errorf("benchmark %s: SHA-256 of %s is %s, the manifest has %s", dir, name, got, want)
-		}
 	}
 	return b, nil
 }

@@ -25,6 +25,10 @@ const (
 	lockFile        = "lock"
 )
 
+// ScoresFile is the file of a run's folder that has a [Score] for each of its
+// predictions. It has no code.
+const ScoresFile = "scores.jsonl.gz"
+
 // ErrRunUnfinished is returned for a run that hasn't answered all of its tasks.
 var ErrRunUnfinished = errors.New("the run is not finished")
 
@@ -152,6 +156,16 @@ func readState(dir string) (runState, error) {
 		return s, fmt.Errorf("%s: format %d, want %d", runFile, s.Format, formatVersion)
 	}
 	return s, nil
+}
+
+// ReadRunInfo returns what a run was created with, and whether it is finished.
+// It needs no predictions and takes no lock.
+func ReadRunInfo(dir string) (info RunInfo, done bool, err error) {
+	state, err := readState(dir)
+	if err != nil {
+		return RunInfo{}, false, fmt.Errorf("run %s: %w", dir, err)
+	}
+	return state.RunInfo, state.Finished != nil, nil
 }
 
 // writeState writes run.json.
