@@ -20,10 +20,6 @@ import (
 	"github.com/code2lora/code2lora/internal/store"
 )
 
-// scoresFile is written into the folder of a run. It has numbers and labels,
-// and no code.
-const scoresFile = "scores.jsonl.gz"
-
 func (a *app) benchScoreCmd() *cobra.Command {
 	var o benchScoreOptions
 	c := &cobra.Command{
@@ -32,7 +28,7 @@ func (a *app) benchScoreCmd() *cobra.Command {
 		Long: `Score the predictions of runs: exact match in the strict reading, which never sees
 the target, and in the paper's, which does; edit similarity; CodeBLEU, and the
 token BLEU that the paper's figures are; cross-entropy; the kind of each error.
-The scores of each task are written to ` + scoresFile + ` in the folder of its run.
+The scores of each task are written to ` + repopeft.ScoresFile + ` in the folder of its run.
 
 Averages are over tasks, their 95 % intervals from a bootstrap over repositories.
 What is printed behind a method is its paired difference from the first one on
@@ -58,7 +54,7 @@ counts where it passes with the right answer and not with any.`,
 				}
 			}
 			for _, r := range runs {
-				if err := repopeft.WriteScores(filepath.Join(r.dir, scoresFile), slices.Values(r.scores)); err != nil {
+				if err := repopeft.WriteScores(filepath.Join(r.dir, repopeft.ScoresFile), slices.Values(r.scores)); err != nil {
 					return err
 				}
 			}

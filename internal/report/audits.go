@@ -12,9 +12,20 @@ import (
 	"github.com/code2lora/code2lora/internal/stats"
 )
 
+// audited is an audit as "bench audit" writes it.
+type audited struct {
+	Base       string `json:"base"`
+	Checkpoint string `json:"checkpoint"`
+	SHA256     string `json:"checkpoint_sha256"`
+	Benchmark  string `json:"benchmark"` // digest
+	Level      string `json:"level"`
+	Precision  string `json:"precision"`
+	audit.Report
+}
+
 // readAudit reads an audit.
-func readAudit(path string) (*audit.Report, error) {
-	var r audit.Report
+func readAudit(path string) (*audited, error) {
+	var r audited
 	if err := readJSON(path, &r, false); err != nil {
 		return nil, err
 	}
@@ -33,7 +44,7 @@ func (b *builder) audits() error {
 		return nil
 	}
 	b.doc.section(2, "audit", "Audit")
-	var reports []*audit.Report
+	var reports []*audited
 	t := &table{ID: "audits", Caption: "Does the generator use the repository? Audits of checkpoints on unseen repositories", Columns: []column{{Name: "measure", Text: true}}}
 	for _, path := range b.Audits {
 		r, err := readAudit(path)
@@ -72,17 +83,26 @@ func auditName(path string) string {
 // measure is a row of the table of audits.
 type measure struct {
 	name string
-	cell func(*audit.Report) cell
+	cell func(*audited) cell
 }
 
-func measures(reports []*audit.Report) []measure {
+func measures(reports []*audited) []measure {
+	known := func(s string) string {
+		if s == "" {
+			return unknown
+		}
+		return s
+	}
 	all := []measure{
-		{"verdict", func(r *audit.Report) cell { return cell{Text: string(r.Verdict), Strong: true} }},
-		{"repositories", func(r *audit.Report) cell { return countCell(r.Repositories) }},
-		{"tasks", func(r *audit.Report) cell { return countCell(r.Tasks) }},
-		{"cosine of ΔW between repositories", func(r *audit.Report) cell { return rangeCell(r.Spread.Cosine) }},
-		{"the same, less their average", func(r *audit.Report) cell { return rangeCell(r.Spread.Residual) }},
-		{"distance from the average, of its norm", func(r *audit.Report) cell { return rangeCell(r.Spread.Distance) }},
+		{"checkpoint", func(r *audited) cell { return cell{Text: known(r.Checkpoint), Note: short(r.SHA256)} }},
+		{"base", func(r *audited) cell { return cell{Text: known(r.Base), Note: r.Precision} }},
+		{"benchmark", func(r *audited) cell { return cell{Text: known(short(r.Benchmark)), Note: r.Level} }},
+		{"verdict", func(r *audited) cell { return cell{Text: string(r.Verdict), Strong: true} }},
+		{"repositories", func(r *audited) cell { return countCell(r.Repositories) }},
+		{"tasks", func(r *audited) cell { return countCell(r.Tasks) }},
+		{"cosine of ΔW between repositories", func(r *audited) cell { return rangeCell(r.Spread.Cosine) }},
+		{"the same, less their average", func(r *audited) cell { return rangeCell(r.Spread.Residual) }},
+		{"distance from the average, of its norm", func(r *audited) cell { return rangeCell(r.Spread.Distance) }},
 	}
 	modules := map[string]bool{}
 	for _, r := range reports {
@@ -91,26 +111,26 @@ func measures(reports []*audit.Report) []measure {
 		}
 	}
 	for _, m := range slices.Sorted(maps.Keys(modules)) {
-		all = append(all, measure{"cosine of ΔW, " + m, func(r *audit.Report) cell {
+		all = append(all, measure{"cosine of ΔW, " + m, func(r *audited) cell {
 			if x, ok := r.Modules[m]; ok {
 				return cell{Text: number(x, 4), Values: []any{x}}
 			}
 			return cell{Text: unknown, Values: []any{""}}
 		}})
 	}
-	known := func(x float64) cell { // the audit has 0 for what it could not measure
+	measured := func(x float64) cell { // the audit has 0 for what it could not measure
 		if x == 0 {
 			return cell{Text: unknown, Values: []any{""}}
 		}
 		return cell{Text: number(x, 4), Values: []any{x}}
 	}
 	all = append(all,
-		measure{"effective rank of the adapters", func(r *audit.Report) cell {
+		measure{"effective rank of the adapters", func(r *audited) cell {
 			return cell{Text: number(r.EffectiveRank, 2), Note: fmt.Sprintf("of %d", r.Repositories-1), Values: []any{r.EffectiveRank}}
 		}},
-		measure{"cosine of ΔW between neighbouring commits", func(r *audit.Report) cell { return known(r.Commits) }},
-		measure{"cosine of ΔW between first and last commit", func(r *audit.Report) cell { return known(r.Drift) }},
-		measure{"repository told from its adapter, %", func(r *audit.Report) cell {
+		measure{"cosine of ΔW between neighbouring commits", func(r *audited) cell { return measured(r.Commits) }},
+		measure{"cosine of ΔW between first and last commit", func(r *audited) cell { return measured(r.Drift) }},
+		measure{"repository told from its adapter, %", func(r *audited) cell {
 			c := intervalCell(r.Identified, 100, percent)
 			if r.Identified.N > 0 {
 				c.Note += fmt.Sprintf(", chance %s", percent(100*r.Chance))
@@ -121,16 +141,16 @@ func measures(reports []*audit.Report) []measure {
 	)
 	for _, by := range []struct {
 		name  string
-		of    func(*audit.Report) *audit.Comparison
+		of    func(*audited) *audit.Comparison
 		scale float64
 		write func(float64) string
 		diff  func(float64) string
 	}{
-		{"cross-entropy", func(r *audit.Report) *audit.Comparison { return &r.CrossEntropy }, 1, three, signedThree},
-		{"exact match, %", func(r *audit.Report) *audit.Comparison { return &r.ExactMatch }, 100, percent, signedPercent},
+		{"cross-entropy", func(r *audited) *audit.Comparison { return &r.CrossEntropy }, 1, three, signedThree},
+		{"exact match, %", func(r *audited) *audit.Comparison { return &r.ExactMatch }, 100, percent, signedPercent},
 	} {
 		add := func(name string, f func(*audit.Comparison) stats.Interval, write func(float64) string) {
-			all = append(all, measure{by.name + ": " + name, func(r *audit.Report) cell { return intervalCell(f(by.of(r)), by.scale, write) }})
+			all = append(all, measure{by.name + ": " + name, func(r *audited) cell { return intervalCell(f(by.of(r)), by.scale, write) }})
 		}
 		add("base", func(c *audit.Comparison) stats.Interval { return c.Base }, by.write)
 		add("own", func(c *audit.Comparison) stats.Interval { return c.Own }, by.write)
@@ -149,7 +169,7 @@ func rangeCell(r hypernet.Range) cell {
 }
 
 // responseCell shows how far adapters have moved at each step.
-func responseCell(r *audit.Report) cell {
+func responseCell(r *audited) cell {
 	if len(r.Steps) == 0 {
 		return cell{Text: unknown, Values: []any{""}}
 	}

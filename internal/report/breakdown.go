@@ -150,7 +150,7 @@ func (b *builder) breakdown(c *condition, s *suite, d dimension, level string) {
 		t.Columns = append(t.Columns, column{Name: fmt.Sprintf("%s (%d)", shown, counts[name]), CSV: []string{shown, shown + " n"}})
 	}
 	for _, e := range s.at(level) {
-		row := tableRow{Cells: []cell{{Text: e.label, Note: e.status(s)}}, Runs: e.numbers()}
+		row := tableRow{Cells: []cell{e.cell(s)}, Runs: e.numbers()}
 		in := map[string][]*repopeft.Score{}
 		for _, score := range e.scores {
 			name := d.of(s.tasks[score.Task])

@@ -100,7 +100,7 @@ func (b *builder) comparisonTable(c *condition, s *suite, level string) bool {
 		if len(hits) == 0 {
 			continue
 		}
-		row, signFlip := b.compare(p, hits)
+		row, signFlip := b.compare(s, p, hits)
 		t.Rows = append(t.Rows, row)
 		ps = append(ps, signFlip)
 	}
@@ -116,7 +116,7 @@ func (b *builder) comparisonTable(c *condition, s *suite, level string) bool {
 
 // compare makes the row of a comparison, with the p-value that Holm's
 // correction is made of; its place is left empty.
-func (b *builder) compare(p pairing, hits []stats.Pair) (tableRow, float64) {
+func (b *builder) compare(s *suite, p pairing, hits []stats.Pair) (tableRow, float64) {
 	d := stats.Difference(hits, b.Stats)
 	signFlip := stats.SignFlip(hits, b.Stats)
 	mc := stats.McNemarPairs(hits)
@@ -126,7 +126,7 @@ func (b *builder) compare(p pairing, hits []stats.Pair) (tableRow, float64) {
 	}
 	h := stats.CohenH(min(rateA, 1), min(rateB, 1))
 	losses := pairs(p.a, p.b, crossEntropy)
-	row := tableRow{Cells: []cell{{Text: p.question}, {Text: p.a.label}, {Text: p.b.label}, countCell(len(hits)), countCell(d.Clusters),
+	row := tableRow{Cells: []cell{{Text: p.question}, p.a.cell(s), p.b.cell(s), countCell(len(hits)), countCell(d.Clusters),
 		intervalCell(d, 100, signedPercent), {Text: probability(signFlip), Values: []any{signFlip}}, {},
 		{Text: fmt.Sprintf("%d / %d", mc.OnlyA, mc.OnlyB), Values: []any{mc.OnlyA, mc.OnlyB}}, {Text: probability(mc.Exact), Values: []any{mc.Exact}},
 		{Text: signed(h, 2), Values: []any{h}}, intervalCell(stats.Difference(losses, b.Stats), 1, signedThree)}}

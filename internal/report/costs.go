@@ -224,7 +224,7 @@ func (b *builder) costTable(c *condition, s *suite, front map[string]map[*entry]
 			}
 		}
 		query, adapt := p.querySeconds/p.baseQuery, p.adaptSeconds/p.baseQuery
-		t.Rows = append(t.Rows, tableRow{Runs: e.numbers(), Cells: []cell{{Text: e.label, Note: e.status(s)}, {Text: e.level},
+		t.Rows = append(t.Rows, tableRow{Runs: e.numbers(), Cells: []cell{e.cell(s), {Text: e.level},
 			intervalCell(stats.Mean(values(e.scores, exact), b.Stats), 100, percent), numberCell(p.tokens, 0), {Text: strings.Join(at, ", ")},
 			{Text: quantity(p.extraFLOP, ""), Values: []any{p.extraFLOP}}, {Text: times(query), Values: []any{query}},
 			{Text: quantity(p.adaptFLOP, ""), Values: []any{p.adaptFLOP}}, {Text: times(adapt), Values: []any{adapt}},

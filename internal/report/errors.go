@@ -1,17 +1,17 @@
 package report
 
-import "slices"
+import (
+	"slices"
 
-// classes are the kinds of wrong answers in the order of their rules
-// (evaluation.md §8).
-var classes = []string{"empty", "hallucination", "near-miss", "syntax error", "wrong identifier", "wrong literal", "type mismatch"}
+	"github.com/code2lora/code2lora/internal/metric"
+)
 
 // errorClasses says in which way wrong answers are wrong.
 func (b *builder) errorClasses(level int, c *condition, suites []*suite) error {
 	b.doc.section(level, c.id+"errors", "Errors")
 	b.doc.text("Shares of the wrong answers in %%, by the first rule that fires; the columns are in the order of the rules.")
 	for _, s := range suites {
-		columns := slices.Clone(classes)
+		columns := slices.Clone(metric.ErrorClasses)
 		for _, e := range s.entries {
 			for _, score := range e.scores {
 				if !score.Exact && !slices.Contains(columns, score.Error) {
@@ -19,7 +19,7 @@ func (b *builder) errorClasses(level int, c *condition, suites []*suite) error {
 				}
 			}
 		}
-		slices.Sort(columns[len(classes):])
+		slices.Sort(columns[len(metric.ErrorClasses):])
 		t := &table{ID: c.id + s.id + "-errors", Caption: s.name, Columns: []column{{Name: "method", Text: true}, {Name: "level", Text: true}, {Name: "n"}, {Name: "wrong"}}}
 		for _, name := range columns {
 			if name == "" {
@@ -35,7 +35,7 @@ func (b *builder) errorClasses(level int, c *condition, suites []*suite) error {
 					wrong++
 				}
 			}
-			row := tableRow{Runs: e.numbers(), Cells: []cell{{Text: e.label, Note: e.status(s)}, {Text: e.level}, countCell(len(e.scores)), countCell(wrong)}}
+			row := tableRow{Runs: e.numbers(), Cells: []cell{e.cell(s), {Text: e.level}, countCell(len(e.scores)), countCell(wrong)}}
 			for _, name := range columns {
 				row.Cells = append(row.Cells, shareCell(float64(counts[name])/float64(wrong)))
 			}

@@ -26,15 +26,36 @@ const width = 24 * vg.Centimeter
 // without serifs.
 func newPlot(x, y string) *plot.Plot {
 	p := plot.New()
-	p.BackgroundColor = color.Transparent
+	p.BackgroundColor = nil
 	p.X.Label.Text, p.Y.Label.Text = x, y
+	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(ticks), plot.TickerFunc(ticks)
 	for _, s := range []*text.Style{&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle} {
 		s.Font = font.From(sans, s.Font.Size)
 	}
 	p.Title.TextStyle.Font.Size, p.Legend.TextStyle.Font.Size = 10, 10
 	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = 10, 10
+	p.Legend.Padding = vg.Points(2)
 	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = 9, 9
 	return p
+}
+
+// ticks marks round numbers, as many as fit.
+func ticks(low, high float64) []plot.Tick {
+	if !(high > low) {
+		return []plot.Tick{{Value: low, Label: fmt.Sprintf("%g", low)}}
+	}
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
+	for _, m := range []float64{5, 2} {
+		if (high-low)/(m*step) >= 4 {
+			step *= m
+			break
+		}
+	}
+	var all []plot.Tick
+	for i := math.Ceil(low/step-1e-9) + 0; i*step <= high+1e-9*step; i++ {
+		all = append(all, plot.Tick{Value: i * step, Label: fmt.Sprintf("%.6g", i*step)})
+	}
+	return all
 }
 
 var sans = font.Font{Typeface: "Liberation", Variant: "Sans"}
@@ -42,10 +63,13 @@ var sans = font.Font{Typeface: "Liberation", Variant: "Sans"}
 // svg draws on a canvas of the given height.
 func svg(height vg.Length, paint func(draw.Canvas)) ([]byte, error) {
 	out, canvas := curves.SVG(width, height)
-	paint(canvas)
+	const margin = 0.15 * vg.Centimeter
+	paint(draw.Crop(canvas, margin, -4*margin, margin, -2*margin))
 	var b bytes.Buffer
 	_, err := out.WriteTo(&b)
-	return b.Bytes(), err
+	// Fonts of the same widths, which more machines have, and any without serifs.
+	family := []byte("font-family:Liberation Sans")
+	return bytes.ReplaceAll(b.Bytes(), append(family, ';'), append(family, ",Arial,Helvetica,sans-serif;"...)), err
 }
 
 // colorOf is that of a level, or of anything else by number.
@@ -131,6 +155,8 @@ func (b *builder) forest(id string, s *suite) error {
 		rows[i] = shorten(name, 60)
 	}
 	p.NominalY(rows...)
+	pad := 0.03 * (p.X.Max - p.X.Min)
+	p.X.Min, p.X.Max = max(p.X.Min-pad, 0), min(p.X.Max+pad, 100)
 	p.Y.Min, p.Y.Max = -0.6, float64(len(names))-0.4
 	grid := plotter.NewGrid()
 	grid.Horizontal.Width = 0
@@ -190,7 +216,7 @@ func scatter(panels []panel) ([]byte, error) {
 		if err := dots(p, "", better, colorOf(0), draw.CircleGlyph{}); err != nil {
 			return nil, err
 		}
-		if err := dots(p, "", worse, colorOf(3), draw.TriangleGlyph{}); err != nil {
+		if err := dots(p, "", worse, colorOf(3), draw.PyramidGlyph{}); err != nil {
 			return nil, err
 		}
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -2, 102, -2, 102
@@ -240,7 +266,7 @@ func pareto(spots []spot, levels []string) ([]byte, error) {
 			return nil, err
 		}
 		for i := range l.TextStyle {
-			l.TextStyle[i].Font = font.From(sans, 8)
+			l.TextStyle[i].Font, l.TextStyle[i].Color = font.From(sans, 8), colorOf(k)
 		}
 		l.Offset = vg.Point{X: vg.Points(4), Y: vg.Points(2 - 10*float64(k))}
 		p.Add(l)
@@ -326,7 +352,7 @@ func growth(c scalingCurve) ([]byte, error) {
 	p.X.Tick.Marker = plot.TickerFunc(func(_, _ float64) []plot.Tick { return c.ticks() })
 	p.X.Min, p.X.Max = least*0.9, most*1.1
 	p.Y.Min, p.Y.Max = max(p.Y.Min-1, 0), min(p.Y.Max+1, 100)
-	p.Legend.Top, p.Legend.Left = false, false
+	p.Legend.Top, p.Legend.Left = true, true // most curves rise
 	return svg(10*vg.Centimeter, p.Draw)
 }
 

@@ -31,6 +31,7 @@ type shape struct {
 	inRepo  dataset.Split
 	kind    repopeft.Kind
 	perRepo int
+	sizes   []int // tasks of each repository, instead
 	hits    []int // of each repository, the tasks that are right: the first ones
 	context int
 	nll     float64
@@ -54,7 +55,11 @@ func scoresOf(method, level string, s shape) []*repopeft.Score {
 	var all []*repopeft.Score
 	for i, repo := range testRepos[s.split] {
 		hits := s.hits[min(i, len(s.hits)-1)]
-		for k := range s.perRepo {
+		n := s.perRepo
+		if s.sizes != nil {
+			n = s.sizes[i]
+		}
+		for k := range n {
 			score := &repopeft.Score{
 				Task:       repopeft.TaskID(repo, string(s.track), "f.py", s.kind, k, k+1),
 				Repository: repo, Track: s.track, Split: s.split, InRepo: s.inRepo, Kind: s.kind, Language: "python", Method: method, Level: level,

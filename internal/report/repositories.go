@@ -82,7 +82,7 @@ func (b *builder) repositoryTable(c *condition, s *suite, level string, base *en
 			continue
 		}
 		row := repositoryRow(repos)
-		row.Cells = append([]cell{{Text: e.label, Note: e.status(s)}}, row.Cells...)
+		row.Cells = append([]cell{e.cell(s)}, row.Cells...)
 		row.Runs = append(e.numbers(), base.numbers()...)
 		t.Rows = append(t.Rows, row)
 		for _, r := range repos {

@@ -121,7 +121,7 @@ func (b *builder) scoreRow(s *suite, e *entry) tableRow {
 		return cell{Text: number(scale*m, decimals), Values: []any{m}}
 	}
 	micro := stats.Mean(all, b.Stats)
-	row := tableRow{Runs: e.numbers(), Cells: []cell{{Text: e.label, Note: e.status(s)}, {Text: e.level}, countCell(len(e.scores)), countCell(micro.Clusters),
+	row := tableRow{Runs: e.numbers(), Cells: []cell{e.cell(s), {Text: e.level}, countCell(len(e.scores)), countCell(micro.Clusters),
 		intervalCell(micro, 100, percent), intervalCell(stats.Mean(all, macro), 100, percent),
 		plain(exactPaper, 100, 1), plain(edit, 1, 3), plain(codeBLEU, 1, 3), plain(tokenBLEU, 1, 3),
 		intervalCell(stats.Mean(values(e.scores, crossEntropy), b.Stats), 1, three)}}

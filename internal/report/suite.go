@@ -257,20 +257,25 @@ func (su *suite) levels() []string {
 // at returns the rows of a level. Methods that read nothing of a repository
 // answer the same at each: they are taken from where they were run.
 func (su *suite) at(level string) []*entry {
-	var all []*entry
-	for _, e := range su.entries {
-		if e.level == level || e.spec.levelless() && !su.run(e, level) {
-			if e.level == level || !slices.ContainsFunc(all, func(o *entry) bool { return o.label == e.label }) {
-				all = append(all, e)
-			}
-		}
-	}
-	return all
+	return slices.DeleteFunc(slices.Clone(su.entries), func(e *entry) bool { return !su.counts(e, level) })
 }
 
-// run reports whether the method of a row was run at a level.
-func (su *suite) run(e *entry, level string) bool {
-	return slices.ContainsFunc(su.entries, func(o *entry) bool { return o.level == level && o.label == e.label })
+// counts reports whether a row is one of a level.
+func (su *suite) counts(e *entry, level string) bool {
+	if e.level == level {
+		return true
+	}
+	var first *entry
+	for _, o := range su.entries {
+		switch {
+		case o.label != e.label:
+		case o.level == level:
+			return false // it was run there
+		case first == nil:
+			first = o
+		}
+	}
+	return e.spec.levelless() && first == e
 }
 
 // base returns the bare base at a level, or nil.
@@ -292,6 +297,15 @@ func (e *entry) status(su *suite) string {
 		all = append(all, "reads the answer")
 	}
 	return strings.Join(all, "; ")
+}
+
+// cell names a row, with what is to know of it.
+func (e *entry) cell(su *suite) cell {
+	c := cell{Text: e.label, Values: []any{e.label}}
+	if status := e.status(su); status != "" {
+		c.Note = "(" + status + ")"
+	}
+	return c
 }
 
 // numbers of the runs of a row.
