@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -125,6 +127,7 @@ func commit(dir string) (string, error) {
 //	equal A B            two values are the same
 //	mirrors              makes what a training run needs; see [makeMirrors]
 //	completion FILE      FILE is the last output's text and a newline
+//	compress FILE        FILE becomes FILE.gz
 //	stopwords PATH S B   S becomes a piece of the text at PATH, and B what is before it
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"exits": cmdExits,
@@ -167,6 +170,14 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 		if got := ts.ReadFile(args[0]); got != want {
 			ts.Fatalf("text: got %q, want %q", got, want)
 		}
+	},
+	"compress": func(ts *testscript.TestScript, _ bool, args []string) {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, err := io.WriteString(w, ts.ReadFile(args[0]))
+		ts.Check(errors.Join(err, w.Close()))
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]+".gz"), b.Bytes(), 0o644))
+		ts.Check(os.Remove(ts.MkAbs(args[0])))
 	},
 	"stopwords": func(ts *testscript.TestScript, _ bool, args []string) {
 		text, _ := jsonAt(ts, args[0])

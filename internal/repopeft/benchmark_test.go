@@ -338,3 +338,23 @@ func replace(old, with string) func(dir string) error {
 		return os.WriteFile(path, []byte(strings.Replace(string(data), old, with, 1)), 0o666)
 	}
 }
+
+func TestReadManifest(t *testing.T) {
+	dir := t.TempDir()
+	tasks, commits, m := testData()
+	writeBenchmark(t, dir, tasks, commits, m)
+	b, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, tasksFile)); err != nil {
+		t.Fatal(err)
+	}
+	got, digest, err := ReadManifest(dir)
+	if err != nil || digest != b.Digest || got.Tasks != len(tasks) {
+		t.Errorf("got %+v, digest %q, error %v, want the manifest without its tasks", got, digest, err)
+	}
+	if _, _, err := ReadManifest(t.TempDir()); !errors.Is(err, ErrUnfinished) {
+		t.Errorf("no manifest: got %v, want %v", err, ErrUnfinished)
+	}
+}

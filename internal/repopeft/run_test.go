@@ -285,3 +285,26 @@ func FuzzPredictions(f *testing.F) {
 		}
 	})
 }
+
+func TestReadRunInfo(t *testing.T) {
+	dir := t.TempDir()
+	info := RunInfo{Method: "base", Level: "tree", Benchmark: "b", Seed: 3}
+	r, err := CreateRun(dir, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// While the run is open, and locked.
+	got, finished, err := ReadRunInfo(dir)
+	if err != nil || finished || got.Method != "base" || got.Seed != 3 {
+		t.Errorf("got %+v, finished %t, error %v", got, finished, err)
+	}
+	if err := errors.Join(r.Finish(), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, finished, err := ReadRunInfo(dir); err != nil || !finished {
+		t.Errorf("finished %t, error %v, want a finished run", finished, err)
+	}
+	if _, _, err := ReadRunInfo(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no run: got %v, want that it doesn't exist", err)
+	}
+}

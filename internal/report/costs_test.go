@@ -68,12 +68,13 @@ func TestBreakEven(t *testing.T) {
 
 func TestReadCostsErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		`{`:                            "line 1",
-		"{\"format\": 1,\n\"x\": 2}":   "line 2",
-		"{\"format\": 1}\n\n[]":        "line 3: something follows",
-		`{"format": 2}`:                "format 2, want 1",
-		`{"format": 1, "methods": {}}`: "line 1",
-		`{"format": 1, "methods": [{"name": ""}]}`:                                            "method 1 has no name",
+		`{`:                                        "line 1",
+		"{\"format\": 1,\n\"x\": 2}":               "line 2",
+		"{\"format\": 1}\n\n[]":                    "line 3: something follows",
+		"{\n\"x\": 2,\n\"format\": 1\n}":           "line 2",
+		`{"format": 2}`:                            "format 2, want 1",
+		`{"format": 1, "methods": {}}`:             "line 1",
+		`{"format": 1, "methods": [{"name": ""}]}`: "method 1 has no name",
 		`{"format": 1, "methods": [{"name": "a"}, {"name": "a"}]}`:                            "twice",
 		`{"format": 1, "parameters": -1}`:                                                     "-1 parameters",
 		`{"format": 1, "methods": [{"name": "a", "query_flop": -1, "stored_bytes": -2}]}`:     "query_flop is -1",

@@ -216,3 +216,27 @@ func TestFormat(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchmark: the manifest of the benchmark has its profile, and has to be
+// that of a run.
+func TestBenchmark(t *testing.T) {
+	dir := t.TempDir()
+	sha := strings.Repeat("0", 64)
+	path := writeJSON(t, dir+"/manifest.json", map[string]any{"format": 1, "profile": "strict", "tool": "miner", "tasks": 7,
+		"sha256": map[string]string{"tasks.parquet": sha, "commits.parquet": sha}})
+	info := infoOf("base", "tree", 6)
+	var err error
+	if info.Benchmark, err = digestOf(path); err != nil {
+		t.Fatal(err)
+	}
+	run := writeRun(t, dir+"/run", info, true, scoresOf("base", "tree", shape{perRepo: 2, hits: []int{1}}))
+	r := build(t, Options{Runs: []string{run}, Benchmark: dir})
+	wantColumn(t, r.doc.find(t, "conditions"), "profile", "strict")
+	if !strings.Contains(r.doc.texts(), "The benchmark has 7 tasks of 0 repositories, mined by miner.") {
+		t.Error("the report doesn't describe the benchmark")
+	}
+	other := simple(t, t.TempDir(), "base", "tree", shape{perRepo: 2, hits: []int{1}})
+	if _, err := Build(Options{Runs: []string{other}, Benchmark: dir}); err == nil || !strings.Contains(err.Error(), "no run is on it") {
+		t.Errorf("another benchmark: got %v, want an error", err)
+	}
+}

@@ -178,6 +178,11 @@ func readJSON(path string, v any, strict bool) error {
 	case errors.As(err, &typ):
 		at = typ.Offset
 	}
+	if _, field, ok := strings.Cut(err.Error(), "json: unknown field "); ok { // it has no offset
+		if i := strings.Index(string(data), field); i >= 0 && strings.Count(string(data), field) == 1 {
+			at = int64(i)
+		}
+	}
 	line := 1 + strings.Count(string(data[:min(int(at), len(data))]), "\n")
 	return fmt.Errorf("%s line %d: %w", path, line, err)
 }
