@@ -19,8 +19,9 @@ func (d *document) markdown(w io.Writer) error {
 				bl.Table.markdown(&b)
 			case bl.Figure != nil:
 				f := bl.Figure
-				fmt.Fprintf(&b, "\n![%s](%s/%s.svg)\n\n%s [CSV](%[2]s/%[3]s.csv). Runs: %s\n", escapeMarkdown(f.Caption), DataFolder, f.ID,
-					escapeMarkdown(f.Caption), runLinks(f.Runs))
+				caption := escapeMarkdown(f.Caption)
+				fmt.Fprintf(&b, "\n![%s](%s/%s.svg)\n\n", caption, DataFolder, f.ID)
+				fmt.Fprintf(&b, "%s [CSV](%s/%s.csv). Runs: %s\n", caption, DataFolder, f.ID, runLinks(f.Runs))
 			default:
 				fmt.Fprintf(&b, "\n%s\n", escapeMarkdown(bl.Text))
 			}

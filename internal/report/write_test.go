@@ -199,6 +199,9 @@ func TestMarkdown(t *testing.T) {
 	if tables != w.Tables {
 		t.Errorf("%d tables, want %d", tables, w.Tables)
 	}
+	if n := strings.Count(string(data), ". Runs: [R1](#run-1)"); n < 3 {
+		t.Errorf("%d figures name the first run, want those of the suite", n)
+	}
 	plain := regexp.MustCompile(`<a id="run-\d+"></a>|\(<[^>]*>\)|\\.`).ReplaceAllString(string(data), "")
 	if i := strings.IndexAny(plain, "<>`"); i >= 0 {
 		t.Errorf("there is markup left: %q", plain[max(0, i-40):min(len(plain), i+40)])
