@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,7 +191,8 @@ func (a *app) execute(ctx context.Context, o *benchScoreOptions, b *repopeft.Ben
 	defer bar.done()
 	counts := map[execute.Verdict]int{}
 	done := 0
-	for name, tasks := range byRepository {
+	for _, name := range slices.Sorted(maps.Keys(byRepository)) {
+		tasks := byRepository[name]
 		repo, err := gitrepo.Open(ctx, gitrepo.Locate(o.mirrors, name), gitrepo.Options{Name: name, CacheDir: store.Clones()})
 		if err != nil {
 			return err
@@ -212,6 +214,10 @@ func (a *app) execute(ctx context.Context, o *benchScoreOptions, b *repopeft.Ben
 			return nil
 		})
 		repo.Close()
+		if errors.Is(err, gitrepo.ErrMissingObject) {
+			a.note("note: the tests of %s are not run: %v", name, err)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
