@@ -50,7 +50,7 @@ in the folder --work: a run that was interrupted goes on where it was, and a
 repository with new commits costs these.
 
 docs/benchmark.md has the rules of both profiles.`,
-		Example: "  code2lora bench mine repositories.tsv --mirrors ../mirrors --out bench --track static,evolution --kinds assertion,call,line",
+		Example: "  code2lora bench mine repositories.tsv --mirrors ../mirrors --out bench --track static,evolution --kind assertion,call,line",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			opt, err := o.options(c)
@@ -69,8 +69,8 @@ docs/benchmark.md has the rules of both profiles.`,
 	f.StringVar(&o.work, "work", "", "keep shards in `DIR` (default: work in the folder of --out)")
 	f.StringVar(&o.profile, "profile", string(mine.Strict), "`RULES` to mine by: strict or paper")
 	f.StringSliceVar(&o.tracks, "track", []string{string(repopeft.Static)}, "`TRACKS` to mine: static, evolution, ood")
-	f.StringSliceVar(&o.kinds, "kinds", []string{string(repopeft.Assertion)}, "`KINDS` of tasks: assertion, call, line")
-	f.StringSliceVar(&o.languages, "languages", []string{"python"}, "`LANGUAGES`: "+strings.Join(mine.Languages, ", "))
+	f.StringSliceVar(&o.kinds, "kind", []string{string(repopeft.Assertion)}, "`KINDS` of tasks: assertion, call, line")
+	f.StringSliceVar(&o.languages, "language", []string{"python"}, "`LANGUAGES`: "+strings.Join(mine.Languages, ", "))
 	f.StringVar(&o.mirrors, "mirrors", "", "`DIR` with local clones of the repositories")
 	f.BoolVar(&o.network, "network", false, "clone repositories that are not there")
 	f.StringVar(&o.since, "since", "", "leave out the evolution tasks of commits before `DATE` (YYYY-MM-DD)")
