@@ -72,6 +72,7 @@ type Repository struct {
 	level        Level
 	languages    []string
 	files        []file // by path
+	unseen       []file // tests that the level leaves out: no view has them, but copies of one are looked for
 	snapshot     *gitrepo.Snapshot
 	cache        *Cache
 }
@@ -99,7 +100,7 @@ func (c *Cache) Repository(ctx context.Context, r *gitrepo.Repo, commit string, 
 	if !isFullID(commit) {
 		return nil, fmt.Errorf("reading %s: commit %q: want the full id in hexadecimal, since names can move to a later commit", r.Name(), commit)
 	}
-	snapshot, err := r.Snapshot(ctx, commit, gitrepo.Filter{Languages: languages, SkipTests: level == Production})
+	snapshot, err := r.Snapshot(ctx, commit, gitrepo.Filter{Languages: languages})
 	if err != nil {
 		return nil, err
 	}
@@ -116,11 +117,12 @@ func (c *Cache) Repository(ctx context.Context, r *gitrepo.Repo, commit string, 
 		if facts == nil || facts.unfit {
 			continue
 		}
-		test := f.Test || facts.test
-		if level == Production && test {
+		of := file{encoder.Blob{Path: f.Path, ID: f.BlobID, Size: f.Size}, facts, f.Test || facts.test}
+		if level == Production && of.test {
+			repo.unseen = append(repo.unseen, of)
 			continue
 		}
-		repo.files = append(repo.files, file{encoder.Blob{Path: f.Path, ID: f.BlobID, Size: f.Size}, facts, test})
+		repo.files = append(repo.files, of)
 	}
 	return repo, nil
 }
@@ -143,9 +145,11 @@ func (r *Repository) Hide(name string, text []byte) *View {
 	if text != nil {
 		asked = append(asked, newFacts(name, text))
 	}
-	for i := range r.files {
-		if r.files[i].Path == name {
-			asked = append(asked, r.files[i].facts)
+	for _, files := range [][]file{r.files, r.unseen} {
+		for i := range files {
+			if files[i].Path == name {
+				asked = append(asked, files[i].facts)
+			}
 		}
 	}
 	v := &View{repo: r, asked: name}

@@ -104,6 +104,26 @@ func TestLeakIsCaught(t *testing.T) {
 	}
 }
 
+// TestCopyOfATest: at the level production the asked test isn't shown, and yet
+// it is what copies are compared with, as it was at the commit that is read.
+func TestCopyOfATest(t *testing.T) {
+	asked := "test('run', () => {\n" + function("first", 1) + function("second", 2) + "  expect(run(3)).toBe(4711)\n})\n"
+	r, ids := newRepo(t, map[string]string{
+		"src/run.js":       function("run", 7),
+		"src/run.test.js":  asked,
+		"examples/copy.js": "// An example.\n" + asked,
+	})
+	later := "test('other', () => {\n" + function("third", 5) + "})\n"
+	for _, level := range Levels {
+		repo := newRepository(t, r, ids[0], level, "javascript")
+		for what, text := range map[string][]byte{"the same": nil, "rewritten later": []byte(later)} {
+			if got := paths(repo.Hide("src/run.test.js", text).Blobs()); got != "src/run.js" {
+				t.Errorf("%s, %s: got files %q, want src/run.js alone", level, what, got)
+			}
+		}
+	}
+}
+
 // TestForeignBlob asks a view for blobs of another one.
 func TestForeignBlob(t *testing.T) {
 	r, ids := newRepo(t, map[string]string{"a.py": "A = 1\n", "test_a.py": "def test_a(): pass\n"})
