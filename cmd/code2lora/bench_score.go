@@ -169,14 +169,9 @@ func (a *app) execute(ctx context.Context, o *benchScoreOptions, b *repopeft.Ben
 	if err := py.Ready(ctx); err != nil {
 		return fmt.Errorf("bench score: --execute: %w", err)
 	}
-	scores := map[string][]*repopeft.Score{}
-	answers := map[string][]string{}
-	for _, r := range runs {
-		for _, s := range r.scores {
-			if p := r.predictions[s.Task]; !p.Partial {
-				scores[s.Task], answers[s.Task] = append(scores[s.Task], s), append(answers[s.Task], p.Text)
-			}
-		}
+	scores, answers, err := a.executable(runs)
+	if err != nil {
+		return err
 	}
 	byRepository := map[string][]*repopeft.Task{}
 	for t, err := range b.Tasks(repopeft.Filter{Kinds: []repopeft.Kind{repopeft.Assertion}, Languages: []string{"python"}}) {
@@ -224,6 +219,32 @@ func (a *app) execute(ctx context.Context, o *benchScoreOptions, b *repopeft.Ben
 	}
 	a.note("answers by what their tests said: %v", counts)
 	return nil
+}
+
+// executable returns the answers of runs by task, and the scores that their tests
+// complete. A run of which some answers are cut takes no part: those are the wrong
+// ones, so that of the others nearly all pass.
+func (a *app) executable(runs []*gradedRun) (scores map[string][]*repopeft.Score, answers map[string][]string, err error) {
+	scores, answers = map[string][]*repopeft.Score{}, map[string][]string{}
+	for _, r := range runs {
+		cut := 0
+		for _, p := range r.predictions {
+			if p.Partial {
+				cut++
+			}
+		}
+		if cut > 0 {
+			a.note("note: the tests of %s are not run: %d of its %d answers end where they were known to be wrong; bench run --texts has them whole", r.dir, cut, len(r.predictions))
+			continue
+		}
+		for _, s := range r.scores {
+			scores[s.Task], answers[s.Task] = append(scores[s.Task], s), append(answers[s.Task], r.predictions[s.Task].Text)
+		}
+	}
+	if len(scores) == 0 {
+		return nil, nil, unusable(errors.New("bench score: --execute: no run has whole answers: run the methods with --texts, in another folder"))
+	}
+	return scores, answers, nil
 }
 
 // executeRepository makes the files of each commit that tasks are of, and the
