@@ -1,7 +1,9 @@
 package execute
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"os/exec"
@@ -87,10 +89,12 @@ func (t *Test) Run(ctx context.Context, answer string) (Verdict, *Outcome, error
 			paths = append(paths, filepath.Join(workDir, p))
 		}
 	}
+	word := rand.Text()
+	plugin := "code2lora_" + strings.ToLower(word[:8])
 	out, err := Run(ctx, Program{
 		Dir:     t.dir,
-		Replace: map[string][]byte{t.task.File: file},
-		Argv: []string{t.python.Interpreter, "-m", "pytest", "-q", "-x", "--no-header", "--tb=line", "-p", "no:cacheprovider",
+		Replace: map[string][]byte{t.task.File: file, plugin + ".py": fmt.Appendf(nil, witness, word)},
+		Argv: []string{t.python.Interpreter, "-m", "pytest", "-q", "-x", "--no-header", "--tb=line", "-p", "no:cacheprovider", "-p", plugin,
 			"-o", "addopts=", "-W", "ignore", t.node},
 		Env: []string{"PYTHONPATH=" + strings.Join(paths, ":"), "PYTHONDONTWRITEBYTECODE=1", "PYTHONHASHSEED=0",
 			"PATH=" + filepath.Dir(t.python.Interpreter) + ":/usr/local/bin:/usr/bin:/bin"},
@@ -99,12 +103,27 @@ func (t *Test) Run(ctx context.Context, answer string) (Verdict, *Outcome, error
 	if err != nil {
 		return "", nil, err
 	}
-	// A test that ends the interpreter itself has not passed.
-	if out.ExitCode == 0 && strings.Contains(string(out.Output), " passed") {
+	if out.ExitCode == 0 && bytes.Contains(out.Output, []byte(word)) {
 		return Passed, out, nil
 	}
 	return Failed, out, nil
 }
+
+// witness is a plugin of pytest that says a word when tests have passed. An answer
+// that ends the interpreter itself, and prints what pytest would, doesn't know it:
+// the word is drawn for each run, and its file is gone before a test begins. (It
+// is still in the memory of the process, where an answer made for this program
+// could find it.)
+const witness = `def make(word):
+    def hook(terminalreporter, exitstatus):
+        if exitstatus == 0 and terminalreporter.stats.get("passed"):
+            terminalreporter.write_line(word)
+    return hook
+
+import os
+pytest_terminal_summary = make("%s")
+os.remove(__file__)
+`
 
 // Check runs the test with the right answer, with [Control], and then with each
 // of the answers. The controls decide about all of them: where they say that

@@ -5,6 +5,7 @@ package execute
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,6 +128,31 @@ func TestPython(t *testing.T) {
 	}
 	if after, err := os.ReadFile(filepath.Join(dir, tasks[0].File)); err != nil || string(after) != source {
 		t.Errorf("the test file was changed: %v", err)
+	}
+}
+
+// TestForged: an answer that says itself that the test has passed.
+func TestForged(t *testing.T) {
+	p := python(t)
+	dir := t.TempDir()
+	source, tasks := marked("test_x.py", "def test_x():\n    assert 1 + 1 == «2»\n")
+	if err := os.WriteFile(filepath.Join(dir, "test_x.py"), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	test, err := p.Test(dir, tasks[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const forge = "import os\nfor f in range(1, 40):\n try: os.write(f, b'1 passed in 0.01s\\n')\n except OSError: pass\nos._exit(0)"
+	for _, answer := range []string{fmt.Sprintf("exec(%q)", forge)} {
+		got, err := test.Check(context.Background(), []string{answer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[0] != Failed {
+			_, out, _ := test.Run(context.Background(), answer)
+			t.Errorf("%s: got %s, want %s: %s", answer, got[0], Failed, out.Output)
+		}
 	}
 }
 
