@@ -25,6 +25,7 @@ import (
 // Corpus has the tasks of repositories, in the files that they are in.
 type Corpus struct {
 	repositories map[string]*repository
+	tracks       map[repopeft.Track]bool // of the tasks of benchmarks
 	digest       hash.Hash
 }
 
@@ -41,7 +42,7 @@ type labelled struct {
 
 // New returns an empty corpus.
 func New() *Corpus {
-	return &Corpus{repositories: map[string]*repository{}, digest: sha256.New()}
+	return &Corpus{repositories: map[string]*repository{}, tracks: map[repopeft.Track]bool{}, digest: sha256.New()}
 }
 
 // Digest identifies what has been added, in its order.
@@ -49,6 +50,9 @@ func (c *Corpus) Digest() string { return hex.EncodeToString(c.digest.Sum(nil)) 
 
 // Repositories returns the names of all repositories, sorted.
 func (c *Corpus) Repositories() []string { return slices.Sorted(maps.Keys(c.repositories)) }
+
+// Tracks returns the tracks of the tasks that are of benchmarks, sorted.
+func (c *Corpus) Tracks() []repopeft.Track { return slices.Sorted(maps.Keys(c.tracks)) }
 
 // Commit is the one that a repository's tasks are from, the last of several.
 func (c *Corpus) Commit(repository string) string {
@@ -234,6 +238,7 @@ func (c *Corpus) AddTasks(tasks iter.Seq2[*repopeft.Task, error], withTest bool)
 			}
 			at = f
 		}
+		c.tracks[t.Track] = true
 		held = append(held, t)
 	}
 	return flush()

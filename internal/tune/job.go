@@ -71,6 +71,10 @@ func (j *Job) Do(ctx context.Context) (*Outcome, error) {
 	if j.OwnOfTest && (j.Config.Target != PerRepository || len(points) > 1) {
 		return nil, fmt.Errorf("own tasks of test repositories: want target %s, and no grid: nothing may be chosen by them", PerRepository)
 	}
+	if tracks := j.Corpus.Tracks(); j.OwnOfTest && len(tracks) > 1 {
+		// Each track divides a repository by itself.
+		return nil, fmt.Errorf("own tasks of test repositories: want one track in data.tracks, not %q: what is a training task of one is a test task of another", tracks)
+	}
 	dir := j.Config.Dir()
 	unlock, ok, err := store.TryLock(filepath.Join(dir, "lock"))
 	if err != nil {

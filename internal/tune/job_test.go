@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/code2lora/code2lora/internal/corpus"
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/model"
+	"github.com/code2lora/code2lora/internal/repopeft"
 	"github.com/code2lora/code2lora/internal/tokenizer"
 )
 
@@ -285,6 +287,30 @@ func TestOwnTasksOfTest(t *testing.T) {
 		if _, err := j.Do(context.Background()); err == nil || !strings.Contains(err.Error(), "nothing may be chosen") {
 			t.Errorf("error %v, want a refusal", err)
 		}
+	}
+}
+
+// TestOwnTasksOfTracks: the training tasks of one track are test tasks of another.
+func TestOwnTasksOfTracks(t *testing.T) {
+	j := newJob(t, t.TempDir(), small+"target: repositories\n")
+	j.OwnOfTest, j.Corpus = true, corpus.New()
+	tasks := []*repopeft.Task{}
+	for i, track := range []repopeft.Track{repopeft.Static, repopeft.Evolution} {
+		tasks = append(tasks, &repopeft.Task{Repository: "acme/b", Track: track, Commit: strings.Repeat(strconv.Itoa(i), 40), File: "test_a.py", Kind: repopeft.Assertion,
+			InRepo: []dataset.Split{dataset.Test, dataset.Train}[i], Prefix: "def test_a():\n    assert f() == ", Target: "4711", Function: "test_a", Line: 2})
+	}
+	all := func(yield func(*repopeft.Task, error) bool) {
+		for _, task := range tasks {
+			if !yield(task, nil) {
+				return
+			}
+		}
+	}
+	if err := j.Corpus.AddTasks(all, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Do(context.Background()); err == nil || !strings.Contains(err.Error(), "data.tracks") {
+		t.Errorf("error %v, want a refusal of two tracks", err)
 	}
 }
 
