@@ -11,6 +11,9 @@ func (o *Options) Filter(f gitrepo.Filter) gitrepo.Filter {
 	f.SkipTests = f.SkipTests || !o.Tests
 	if o.Kind == KindDescription && len(f.Languages) == 0 && len(f.Extensions) == 0 {
 		f.Languages, f.Extensions = []string{"python"}, readmeExtensions
+		if len(f.Include) == 0 { // a table of data that a partial clone lacks is no reason to fail
+			f.Include = []string{"*.py", "[Rr][Ee][Aa][Dd][Mm][Ee].*"}
+		}
 	}
 	return f
 }
