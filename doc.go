@@ -30,6 +30,9 @@
 // It has the direct head of arXiv 2606.06492, a factored one that fits into a few
 // megabytes, and Text2LoRA, which reads a description; it standardises its input, and reads and writes checkpoints.
 //
+// evolve has the state of a repository that follows its commits: a recurrence
+// over diffs whose output is the context of a head.
+//
 // runs, which is not in internal/, has the configurations of the training runs
 // and the checkpoints that come with the program.
 //

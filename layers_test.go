@@ -33,6 +33,7 @@ var layers = [][]string{
 	{"internal/dataset", "internal/metric", "internal/model"},
 	{"internal/compute", "internal/repopeft"},
 	{"internal/corpus", "internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/mine", "internal/sample", "internal/score"},
+	{"internal/evolve"},
 	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/train"},
 	{"internal/bench", "internal/curves", "internal/retrieve", "internal/tune"},
 	{"internal/method", "internal/report"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/embedding"
+	"github.com/code2lora/code2lora/internal/nn"
 )
 
 // DirectKind is the kind of [Direct].
@@ -185,13 +186,13 @@ const initialLogScale = -3.5
 func (d *Direct) Init(seed uint64) {
 	d.alloc()
 	c, h := d.ContextSize(), d.opts.Hidden
-	initUniform(d.w0, seed, c)
-	initUniform(d.b0, seed, c)
-	initUniform(d.w2, seed, h)
-	initUniform(d.b2, seed, h)
+	InitUniform(d.w0, seed, c)
+	InitUniform(d.b0, seed, c)
+	InitUniform(d.w2, seed, h)
+	InitUniform(d.b2, seed, h)
 	for _, o := range d.outputs {
-		initUniform(o.weight, seed, h)
-		initUniform(o.bias, seed, h)
+		InitUniform(o.weight, seed, h)
+		InitUniform(o.bias, seed, h)
 		o.logScale.Value[0] = initialLogScale
 	}
 }
@@ -276,9 +277,9 @@ func (d *Direct) trunkForward(ctx []float32) *directTape {
 	t := &directTape{head: d, ctx: slices.Clone(ctx), dctx: make([]float32, len(ctx)),
 		x1: buf[:H], h1: buf[H : 2*H], x2: buf[2*H : 3*H], h2: buf[3*H : 4*H], h: buf[4*H:]}
 	matVec(t.x1, t.ctx, d.w0.Value, d.b0.Value)
-	geluForward(t.h1, t.x1)
+	nn.GELUForward(t.h1, t.x1)
 	matVec(t.x2, t.h1, d.w2.Value, d.b2.Value)
-	geluForward(t.h2, t.x2)
+	nn.GELUForward(t.h2, t.x2)
 	var sumsq float64
 	for _, v := range t.h2 {
 		sumsq += float64(v) * float64(v)
@@ -362,10 +363,10 @@ func (t *directTape) trunkBackward(dh []float32) {
 	for i, v := range t.h2 {
 		dx2[i] = float32(math.Sqrt(H) / t.norm * (float64(dh[i]) - float64(v)/t.norm*ndh))
 	}
-	geluBackward(dx2, t.x2)
+	nn.GELUBackward(dx2, t.x2)
 	dx1 := make([]float32, len(t.x1))
 	matVecBackward(dx1, d.w2.Grad, d.b2.Grad, dx2, t.h1, d.w2.Value)
-	geluBackward(dx1, t.x1)
+	nn.GELUBackward(dx1, t.x1)
 	matVecBackward(t.dctx, d.w0.Grad, d.b0.Grad, dx1, t.ctx, d.w0.Value)
 }
 

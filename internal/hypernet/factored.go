@@ -244,7 +244,7 @@ func (f *Factored) Init(seed uint64) {
 		f.trunk.init(seed)
 	}
 	for _, s := range f.sites {
-		initUniform(s.a, seed, s.shape.In)
+		InitUniform(s.a, seed, s.shape.In)
 		if s.gate != nil {
 			f.initGate(s, seed)
 		}

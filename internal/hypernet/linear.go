@@ -1,10 +1,6 @@
 package hypernet
 
-import (
-	"math"
-
-	"github.com/code2lora/code2lora/internal/kernel"
-)
+import "github.com/code2lora/code2lora/internal/kernel"
 
 // parallel calls f(0) … f(n-1), on several threads if the work, in
 // multiply-adds, is worth it. Each index is owned by one call, so the result
@@ -60,32 +56,5 @@ func matVecBackward(dx, dw, db, dy, x, w []float32) {
 	}
 	if dx != nil {
 		gemm(false, false, 1, in, out, dy, w, 1, dx)
-	}
-}
-
-// gelu is x·Φ(x) with the exact normal distribution function, not its tanh
-// approximation.
-func gelu(x float32) float32 {
-	v := float64(x)
-	return float32(0.5 * v * (1 + math.Erf(v/math.Sqrt2)))
-}
-
-// geluGrad is the derivative of gelu: Φ(x) + x·φ(x).
-func geluGrad(x float32) float32 {
-	v := float64(x)
-	return float32(0.5*(1+math.Erf(v/math.Sqrt2)) + v*math.Exp(-v*v/2)/math.Sqrt(2*math.Pi))
-}
-
-// geluForward sets y = gelu(x), element by element.
-func geluForward(y, x []float32) {
-	for i, v := range x {
-		y[i] = gelu(v)
-	}
-}
-
-// geluBackward multiplies dy by the derivative at x.
-func geluBackward(dy, x []float32) {
-	for i, v := range x {
-		dy[i] *= geluGrad(v)
 	}
 }

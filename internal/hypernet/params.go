@@ -89,9 +89,10 @@ func paramRand(seed uint64, name string) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
-// initUniform sets x to U(-1/√fanIn, 1/√fanIn): PyTorch's default for a linear
-// layer and for its bias, kaiming-uniform with a = √5.
-func initUniform(p *Param, seed uint64, fanIn int) {
+// InitUniform sets p to U(-1/√fanIn, 1/√fanIn): PyTorch's default for a linear
+// layer and for its bias, kaiming-uniform with a = √5. The values depend on the
+// seed and on the name of p only.
+func InitUniform(p *Param, seed uint64, fanIn int) {
 	rng, bound := paramRand(seed, p.Name), 1/math.Sqrt(float64(fanIn))
 	for i := range p.Value {
 		p.Value[i] = float32((2*rng.Float64() - 1) * bound)

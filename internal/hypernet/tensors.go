@@ -59,16 +59,9 @@ func WriteTensors(h Head) TensorMap {
 // and shapes are compared before anything is allocated. On error h is not
 // usable. Gradients stay nil until the first Backward.
 func ReadTensors(h Head, src TensorSource) error {
-	params := map[string]bool{}
-	for _, p := range h.Params() {
-		params[p.Name] = true
-		shape, ok := src.Shape(p.Name)
-		if !ok {
-			return fmt.Errorf("tensor %q is missing", p.Name)
-		}
-		if !sameShape(shape, p.Shape) {
-			return fmt.Errorf("tensor %q: shape %v, want %v", p.Name, shape, p.Shape)
-		}
+	params, err := checkShapes(h.Params(), src)
+	if err != nil {
+		return err
 	}
 	buffers := map[string]embedding.Tensor{}
 	for _, name := range src.Names() {
@@ -88,7 +81,43 @@ func ReadTensors(h Head, src TensorSource) error {
 	if err := h.SetBuffers(buffers); err != nil {
 		return err
 	}
-	for _, p := range h.Params() {
+	return readValues(h.Params(), src)
+}
+
+// ReadParams fills params from src, under the same conditions as [ReadTensors],
+// for a model that has no buffers.
+func ReadParams(params []*Param, src TensorSource) error {
+	known, err := checkShapes(params, src)
+	if err != nil {
+		return err
+	}
+	for _, name := range src.Names() {
+		if !known[name] {
+			return fmt.Errorf("unknown tensor %q", name)
+		}
+	}
+	return readValues(params, src)
+}
+
+// checkShapes compares parameters with src, and returns the set of their names.
+func checkShapes(params []*Param, src TensorSource) (map[string]bool, error) {
+	names := map[string]bool{}
+	for _, p := range params {
+		names[p.Name] = true
+		shape, ok := src.Shape(p.Name)
+		if !ok {
+			return nil, fmt.Errorf("tensor %q is missing", p.Name)
+		}
+		if !sameShape(shape, p.Shape) {
+			return nil, fmt.Errorf("tensor %q: shape %v, want %v", p.Name, shape, p.Shape)
+		}
+	}
+	return names, nil
+}
+
+// readValues reads parameters whose shapes are known to be right.
+func readValues(params []*Param, src TensorSource) error {
+	for _, p := range params {
 		data, err := src.Float32s(p.Name)
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", p.Name, err)

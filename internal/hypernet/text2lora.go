@@ -227,9 +227,9 @@ func (h *Text2LoRA) initChain(seed uint64, c chain) {
 
 func initAffine(seed uint64, l affine) {
 	in := l.w.Shape[1]
-	initUniform(l.w, seed, in)
+	InitUniform(l.w, seed, in)
 	if l.b != nil {
-		initUniform(l.b, seed, in)
+		InitUniform(l.b, seed, in)
 	}
 }
 

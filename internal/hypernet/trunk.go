@@ -6,6 +6,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/kernel"
+	"github.com/code2lora/code2lora/internal/nn"
 )
 
 // trunk maps a context s (k) to coefficients z (n) that are standardised over
@@ -55,11 +56,11 @@ func (t *trunk) layOut(ps *paramSet) {
 
 func (t *trunk) init(seed uint64) {
 	if t.w0 != nil {
-		initUniform(t.w0, seed, t.k)
+		InitUniform(t.w0, seed, t.k)
 	}
 	if t.w2 != nil {
-		initUniform(t.b0, seed, t.k)
-		initUniform(t.w2, seed, t.hidden)
+		InitUniform(t.b0, seed, t.k)
+		InitUniform(t.w2, seed, t.hidden)
 	}
 }
 
@@ -95,7 +96,7 @@ func (t *trunk) forward(s []float32) *trunkTape {
 			copy(tt.x[m*t.hidden:], t.b0.Value)
 		}
 		gemm(false, true, M, t.hidden, t.k, tt.s, t.w0.Value, 1, tt.x)
-		geluForward(tt.h, tt.x)
+		nn.GELUForward(tt.h, tt.x)
 		gemm(false, true, M, n, t.hidden, tt.h, t.w2.Value, 0, tt.f)
 	}
 	for j := range n {
@@ -150,7 +151,7 @@ func (tt *trunkTape) backward(dz []float32) {
 		dx := make([]float32, M*t.hidden)
 		gemm(true, false, n, t.hidden, M, df, tt.h, 1, t.w2.Grad)
 		gemm(false, false, M, t.hidden, n, df, t.w2.Value, 0, dx)
-		geluBackward(dx, tt.x)
+		nn.GELUBackward(dx, tt.x)
 		for m := range M {
 			kernel.Add(t.b0.Grad, dx[m*t.hidden:][:t.hidden])
 		}

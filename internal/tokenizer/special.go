@@ -82,6 +82,12 @@ func (t *Tokenizer) Special(id int32) bool {
 	return id >= 0 && int(id) < len(t.types) && isSpecial(t.types[id])
 }
 
+// Control reports whether a token's type is [Control]: it has a meaning but no
+// text, and transformers leaves it out of what it decodes, if asked to.
+func (t *Tokenizer) Control(id int32) bool {
+	return id >= 0 && int(id) < len(t.types) && t.types[id] == Control
+}
+
 func isSpecial(typ int32) bool { return typ == Control || typ == UserDefined || typ == Unknown }
 
 // specialMatcher finds the texts of special tokens.
