@@ -85,7 +85,11 @@ but that is worth little; not, if the input is ignored.`,
 			if err := o.layout.Validate(base.model.MaxContext(), answerTokens); err != nil {
 				return fmt.Errorf("%w: bench audit: %w", errUsage, err)
 			}
-			enc, err := base.encoder(ck.Encoder)
+			cache, err := vectorCache()
+			if err != nil {
+				return err
+			}
+			enc, err := base.encoder(ck.Encoder, cache)
 			if err != nil {
 				return err
 			}

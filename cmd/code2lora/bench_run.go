@@ -186,28 +186,9 @@ not prove what greedy decoding would answer.`,
 			if o.out == "" || len(o.methods) == 0 {
 				return fmt.Errorf("%w: bench run: give methods with --method and a folder with -o DIR", errUsage)
 			}
-			var specs []method.Spec
-			for _, text := range o.methods {
-				texts, err := method.Expand(text)
-				if err != nil {
-					return fmt.Errorf("%w: bench run: %w", errUsage, err)
-				}
-				for _, text := range texts {
-					s, err := method.ParseSpec(text)
-					if err == nil {
-						err = s.Check()
-					}
-					if err != nil {
-						return fmt.Errorf("%w: bench run: %w", errUsage, err)
-					}
-					specs = append(specs, s)
-				}
-			}
-			levels := as[disclosure.Level](o.levels)
-			for _, l := range levels {
-				if !slices.Contains(disclosure.Levels, l) {
-					return fmt.Errorf("%w: bench run: --level %q: want production or tree", errUsage, l)
-				}
+			specs, levels, err := parseMethods("bench run", o.methods, o.levels)
+			if err != nil {
+				return err
 			}
 			b, err := repopeft.Open(args[0])
 			if err != nil {
@@ -247,11 +228,19 @@ not prove what greedy decoding would answer.`,
 		},
 	}
 	o.layout = method.DefaultLayout()
-	o.suite.flags(c)
+	o.runFlags(c)
 	f := c.Flags()
 	f.StringArrayVar(&o.methods, "method", nil, "run this `METHOD`; may be repeated")
-	f.StringSliceVar(&o.levels, "level", []string{string(disclosure.Production)}, "`LEVELS` of disclosure: production, tree")
 	f.StringVarP(&o.out, "output", "o", "", "write results below `DIR`")
+	f.BoolVar(&o.texts, "texts", false, "decode wrong answers to their end too, which similarities need")
+	return c
+}
+
+// runFlags are the flags that bench costs has, too.
+func (o *benchRunOptions) runFlags(c *cobra.Command) {
+	o.suite.flags(c)
+	f := c.Flags()
+	f.StringSliceVar(&o.levels, "level", []string{string(disclosure.Production)}, "`LEVELS` of disclosure: production, tree")
 	f.StringVar(&o.mirrors, "mirrors", "", "`DIR` with local clones of the repositories")
 	f.BoolVar(&o.network, "network", false, "clone repositories that are not there")
 	f.StringSliceVar(&o.read, "read", []string{"python"}, "`LANGUAGES` that methods may read")
@@ -260,10 +249,8 @@ not prove what greedy decoding would answer.`,
 	f.IntVar(&o.layout.SuffixTokens, "suffix-tokens", o.layout.SuffixTokens, "show at most `N` tokens of what follows a line")
 	f.BoolVar(&o.layout.RawPrefix, "raw-prefix", false, "leave the blanks at the end of prefixes, as the paper does")
 	f.IntVar(&o.newTokens, "new-tokens", answerTokens, "decode at most `N` tokens")
-	f.BoolVar(&o.texts, "texts", false, "decode wrong answers to their end too, which similarities need")
 	baseFlag(c, &o.base)
 	precisionFlag(c, kernel.Int8)
-	return c
 }
 
 // benchRunResult is one of the results that bench run prints with --json.
@@ -277,7 +264,11 @@ type benchRunResult struct {
 // benchRun runs one method at one level, or what is left of it.
 func (a *app) benchRun(c *cobra.Command, o *benchRunOptions, b *repopeft.Benchmark, base *base, r *method.Runner, s method.Spec, tasks []*repopeft.Task) (*benchRunResult, error) {
 	ctx := c.Context()
-	info := repopeft.RunInfo{Tool: tool(), Command: os.Args, Method: s.String(), Level: string(r.Level),
+	digest, err := checkpointDigest(base, s)
+	if err != nil {
+		return nil, err
+	}
+	info := repopeft.RunInfo{Tool: tool(), Command: commandLine(), Checkpoint: digest, Method: s.String(), Level: string(r.Level),
 		Settings: map[string]any{"layout": r.Layout, "new_tokens": r.NewTokens, "texts": r.Texts, "read": r.Languages},
 		Base:     base.info.Name, BaseSHA256: base.info.SHA256, Benchmark: b.Digest, Precision: kernel.CurrentPrecision().String(),
 		Tasks: map[string]any{"suite": o.suite, "n": len(tasks), "sha256": digestOf(tasks)}}
@@ -291,7 +282,11 @@ func (a *app) benchRun(c *cobra.Command, o *benchRunOptions, b *repopeft.Benchma
 	if run.Finished() {
 		return result, nil
 	}
-	m, err := a.builder(base, r, tasks).Build(ctx, s)
+	cache, err := vectorCache()
+	if err != nil {
+		return nil, err
+	}
+	m, err := a.builder(base, r, tasks, cache).Build(ctx, s)
 	if err != nil && len(run.Done()) == 0 {
 		err = errors.Join(err, run.Close(), os.RemoveAll(dir)) // nothing has begun
 	}
@@ -312,8 +307,9 @@ func (a *app) benchRun(c *cobra.Command, o *benchRunOptions, b *repopeft.Benchma
 	return result, run.Finish()
 }
 
-// builder makes methods for a base.
-func (a *app) builder(base *base, r *method.Runner, tasks []*repopeft.Task) *method.Builder {
+// builder makes methods for a base. Vectors of files are kept in the cache, if
+// there is one.
+func (a *app) builder(base *base, r *method.Runner, tasks []*repopeft.Task, cache encoder.Cache) *method.Builder {
 	return &method.Builder{
 		Dims:    base.model.Config.Dims(),
 		Adapter: func(path string) (*adapter.Adapter, error) { return a.loadAdapter(path, base) },
@@ -322,7 +318,7 @@ func (a *app) builder(base *base, r *method.Runner, tasks []*repopeft.Task) *met
 			if err != nil {
 				return nil, nil, err
 			}
-			enc, err := base.encoder(ck.Encoder)
+			enc, err := base.encoder(ck.Encoder, cache)
 			return ck.Checkpoint, enc, err
 		},
 		Others: func(ctx context.Context, e encoder.Encoder, tests bool) (map[string]*embedding.Representation, error) {
@@ -335,14 +331,10 @@ func (a *app) builder(base *base, r *method.Runner, tasks []*repopeft.Task) *met
 }
 
 // encoder returns the encoder with an id, for this base.
-func (b *base) encoder(id string) (encoder.Encoder, error) {
+func (b *base) encoder(id string, cache encoder.Cache) (encoder.Encoder, error) {
 	opt, err := encoder.ParseID(id)
 	if err != nil {
 		return nil, unusable(err)
-	}
-	cache, err := vectorCache()
-	if err != nil {
-		return nil, err
 	}
 	return encoder.New(opt, b.model, b.tokenizer, cache)
 }

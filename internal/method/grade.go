@@ -1,6 +1,8 @@
 package method
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/code2lora/code2lora/internal/metric"
@@ -17,7 +19,8 @@ func Grade(t *repopeft.Task, p *repopeft.Prediction) (*repopeft.Score, error) {
 		Task: t.ID, Repository: t.Repository, Track: t.Track, Split: t.Split, InRepo: t.InRepo, Kind: t.Kind, Family: t.Family,
 		Difficulty: t.Difficulty, Language: t.Language, Method: p.Method, Level: p.Level,
 		Exact: !p.Partial && metric.ExactStrict(t.Language, string(t.Kind), p.Text, t.Target), EditSimilarity: metric.Levenshtein(p.Text, t.Target),
-		NLL: p.NLL, Tokens: p.Tokens, TargetBytes: len(t.Target), PromptTokens: p.PromptTokens, ContextTokens: p.ContextTokens,
+		NLL: p.NLL, Tokens: p.Tokens, TargetBytes: len(t.Target), TargetDigest: targetDigest(t),
+		PromptTokens: p.PromptTokens, ContextTokens: p.ContextTokens,
 	}
 	paper := metric.Paper(p.Text, t.Target)
 	s.ExactPaper, s.TokenBLEU = paper.Exact && !p.Partial, paper.TokenBLEU
@@ -30,4 +33,10 @@ func Grade(t *repopeft.Task, p *repopeft.Prediction) (*repopeft.Score, error) {
 		s.Error = metric.ErrorClass(t.Language, t.Target, p.Text)
 	}
 	return s, nil
+}
+
+// targetDigest is [repopeft.Score.TargetDigest].
+func targetDigest(t *repopeft.Task) string {
+	sum := sha256.Sum256([]byte(t.Repository + "\x00" + metric.Normalise(t.Language, t.Target)))
+	return hex.EncodeToString(sum[:8])
 }

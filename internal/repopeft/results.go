@@ -46,8 +46,12 @@ type Score struct {
 	// place; nil where it was not run.
 	Passed *bool `json:"passed,omitempty"`
 	// Error is the class of a wrong answer, evaluation.md §8; "" if it is exact.
-	Error         string `json:"error,omitempty"`
-	TargetBytes   int    `json:"target_bytes"`
+	Error       string `json:"error,omitempty"`
+	TargetBytes int    `json:"target_bytes"`
+	// TargetDigest is the same for tasks of a repository whose targets are the
+	// same in the strict reading: the first 8 bytes, in hex, of the SHA-256 of
+	// repository, NUL and normalised target. "" in scores of older versions.
+	TargetDigest  string `json:"target_digest,omitempty"`
 	Resolved      bool   `json:"resolved"` // dependency-resolved context found something
 	PromptTokens  int    `json:"prompt_tokens"`
 	ContextTokens int    `json:"context_tokens"`

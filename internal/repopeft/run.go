@@ -83,7 +83,7 @@ type Run struct {
 
 // CreateRun begins a run in a folder, or continues the one that is there. One
 // with other settings is refused, with the names of those that differ;
-// Command is not compared. The caller ends with Close.
+// Command is not compared, nor is Checkpoint where the run has none. The caller ends with Close.
 func CreateRun(dir string, info RunInfo) (*Run, error) {
 	info.Format = formatVersion
 	if err := first(text("method", info.Method, true), text("benchmark", info.Benchmark, true)); err != nil {
@@ -92,6 +92,9 @@ func CreateRun(dir string, info RunInfo) (*Run, error) {
 	return openRun(dir, func() (runState, error) {
 		switch state, err := readState(dir); {
 		case err == nil:
+			if state.Checkpoint == "" {
+				info.Checkpoint = "" // begun by a version that didn't record it
+			}
 			if differ := differences(state.RunInfo, info); len(differ) > 0 {
 				return state, fmt.Errorf("there is a run with other settings (%s): choose another folder, or remove it", strings.Join(differ, ", "))
 			}

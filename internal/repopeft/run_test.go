@@ -238,6 +238,16 @@ func TestRunRefuses(t *testing.T) {
 	} else {
 		r.Close()
 	}
+	old := runInfo()
+	oldDir := filepath.Join(t.TempDir(), "old") // of a version that recorded no checkpoint
+	for _, checkpoint := range []string{"", "cc"} {
+		old.Checkpoint = checkpoint
+		if r, err := CreateRun(oldDir, old); err != nil {
+			t.Errorf("a run without checkpoint, continued with %q: %v", checkpoint, err)
+		} else {
+			r.Close()
+		}
+	}
 	info.Seed, info.Settings, info.Checkpoint = 8, map[string]any{"k": 4}, "cc"
 	_, err := CreateRun(dir, info)
 	wantError(t, "settings", err, dir, "other settings (checkpoint, seed, settings)")

@@ -27,6 +27,7 @@ func (b *builder) breakdowns(level int, c *condition, suites []*suite) error {
 	b.doc.section(level, c.id+"breakdown", "Breakdown")
 	b.doc.text("Exact match in %%, by what tasks are like; the number of tasks is in the head of each column. Kinds of tasks are suites of their own, above.")
 	for _, s := range suites {
+		b.distinct(c, s)
 		for _, d := range dimensions(s) {
 			for _, l := range s.levels() {
 				b.breakdown(c, s, d, l)
@@ -49,6 +50,7 @@ func dimensions(s *suite) []dimension {
 		{id: "target", name: "kind of target", of: func(t *repopeft.Score) string { return t.Difficulty }},
 		{id: "family", name: "family", of: rare(s, family)},
 		quartiles(s),
+		{id: "short", name: "targets that are short", of: shortness},
 		{id: "resolved", name: "dependency-resolved context", of: resolved},
 		{id: "language", name: "language", of: func(t *repopeft.Score) string { return t.Language }},
 	}

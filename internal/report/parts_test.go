@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -238,5 +239,34 @@ func TestBenchmark(t *testing.T) {
 	other := simple(t, t.TempDir(), "base", "tree", shape{perRepo: 2, hits: []int{1}})
 	if _, err := Build(Options{Runs: []string{other}, Benchmark: dir}); err == nil || !strings.Contains(err.Error(), "no run is on it") {
 		t.Errorf("another benchmark: got %v, want an error", err)
+	}
+}
+
+// TestDistinct has a repository with one easy target many times.
+func TestDistinct(t *testing.T) {
+	scores := scoresOf("base", "tree", shape{perRepo: 10, hits: []int{0}})
+	for i, s := range scores {
+		k := i % 10
+		s.TargetDigest, s.TargetBytes, s.Exact = "0123456789abcdef", 1, k < 4 // one of 7 tasks, right in 4 of them
+		if k >= 7 {
+			s.TargetDigest, s.TargetBytes, s.Exact = strings.Repeat(string(rune('0'+k)), 16), 9, k == 9
+		}
+	}
+	dir := t.TempDir()
+	r := build(t, Options{Runs: []string{writeRun(t, filepath.Join(dir, "run"), infoOf("base", "tree", len(scores)), true, scores)}})
+	tb := r.doc.find(t, "static-cr-distinct")
+	wantColumn(t, tb, "tasks", "30")
+	wantColumn(t, tb, "all tasks", "50.0")
+	wantColumn(t, tb, "distinct targets", "12")                  // the digest is the same in three repositories, which count each
+	wantColumn(t, tb, "exact match of distinct targets", "39.3") // (4/7 + 1) / 4
+	wantColumn(t, tb, "of those, less than 4 bytes", "57.1")     // 4/7
+	wantColumn(t, tb, "4 bytes or more", "33.3")                 // 1/3
+	by := r.doc.find(t, "static-cr-tree-by-short")
+	wantColumn(t, by, "4 bytes or more (9)", "33.3")
+	wantColumn(t, by, "less than 4 bytes (21)", "57.1")
+	// Scores of older versions have no digests.
+	r = build(t, Options{Runs: []string{simple(t, dir, "bm25", "tree", shape{perRepo: 4, hits: []int{1}})}})
+	if !strings.Contains(r.doc.texts(), "no table of distinct targets") {
+		t.Error("the report doesn't say why there is no table of distinct targets")
 	}
 }

@@ -153,3 +153,8 @@ func (x *Index) shorten(b block) string {
 	x.shorts.Put(key, s, int64(len(key)+len(s)+200))
 	return s
 }
+
+// Bytes returns about what the index keeps of files: their chunks with their
+// counts, and what modules define. What it derives of these for views, and
+// blocks that were shortened, are not counted.
+func (x *Index) Bytes() int64 { return x.files.Cost() + x.modules.Cost() }
