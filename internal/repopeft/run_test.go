@@ -248,9 +248,21 @@ func TestRunRefuses(t *testing.T) {
 			r.Close()
 		}
 	}
+	old.Checkpoint = "aa"
+	other := filepath.Join(t.TempDir(), "other")
+	if r, err := CreateRun(other, old); err != nil {
+		t.Error(err)
+	} else {
+		r.Close()
+	}
+	for _, checkpoint := range []string{"", "bb"} {
+		old.Checkpoint = checkpoint
+		_, err := CreateRun(other, old)
+		wantError(t, "checkpoint", err, other, "other settings (checkpoint)")
+	}
 	info.Seed, info.Settings, info.Checkpoint = 8, map[string]any{"k": 4}, "cc"
 	_, err := CreateRun(dir, info)
-	wantError(t, "settings", err, dir, "other settings (checkpoint, seed, settings)")
+	wantError(t, "settings", err, dir, "other settings (seed, settings)")
 	_, err = CreateRun(t.TempDir(), RunInfo{Benchmark: "x"})
 	wantError(t, "no method", err, "method is empty")
 

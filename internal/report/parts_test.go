@@ -257,10 +257,10 @@ func TestDistinct(t *testing.T) {
 	tb := r.doc.find(t, "static-cr-distinct")
 	wantColumn(t, tb, "tasks", "30")
 	wantColumn(t, tb, "all tasks", "50.0")
-	wantColumn(t, tb, "distinct targets", "12")                  // the digest is the same in three repositories, which count each
-	wantColumn(t, tb, "exact match of distinct targets", "39.3") // (4/7 + 1) / 4
-	wantColumn(t, tb, "of those, less than 4 bytes", "57.1")     // 4/7
-	wantColumn(t, tb, "4 bytes or more", "33.3")                 // 1/3
+	wantColumn(t, tb, "distinct targets", "12")                               // the digest is the same in three repositories, which count each
+	wantColumn(t, tb, "exact match of distinct targets", "39.3 [39.3, 39.3]") // (4/7 + 1) / 4
+	wantColumn(t, tb, "of those, less than 4 bytes", "57.1")                  // 4/7
+	wantColumn(t, tb, "4 bytes or more", "33.3 [33.3, 33.3]")                 // 1/3
 	by := r.doc.find(t, "static-cr-tree-by-short")
 	wantColumn(t, by, "4 bytes or more (9)", "33.3")
 	wantColumn(t, by, "less than 4 bytes (21)", "57.1")
