@@ -249,16 +249,16 @@ func TestRunRefuses(t *testing.T) {
 		}
 	}
 	old.Checkpoint = "aa"
-	other := filepath.Join(t.TempDir(), "other")
-	if r, err := CreateRun(other, old); err != nil {
+	otherDir := filepath.Join(t.TempDir(), "other")
+	if r, err := CreateRun(otherDir, old); err != nil {
 		t.Error(err)
 	} else {
 		r.Close()
 	}
 	for _, checkpoint := range []string{"", "bb"} {
 		old.Checkpoint = checkpoint
-		_, err := CreateRun(other, old)
-		wantError(t, "checkpoint", err, other, "other settings (checkpoint)")
+		_, err := CreateRun(otherDir, old)
+		wantError(t, "checkpoint", err, otherDir, "other settings (checkpoint)")
 	}
 	info.Seed, info.Settings, info.Checkpoint = 8, map[string]any{"k": 4}, "cc"
 	_, err := CreateRun(dir, info)
