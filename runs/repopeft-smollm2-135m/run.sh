@@ -48,11 +48,15 @@ step() {
 		;;
 	score)
 		"$c2l" bench score bench/static test-static/*
+		for run in test-static/*; do # without the texts of answers
+			mkdir -p "results/$(basename "$run")"
+			cp "$run/run.json" "$run/scores.jsonl.gz" "results/$(basename "$run")"
+		done
 		;;
 	report)
 		# shellcheck disable=SC2086
-		"$c2l" bench audit bench/static $clones --base smollm2-135m --per-repository 20 --per-file 6 --prefix-tokens 512 -o audit.json
-		"$c2l" bench report -o report --title "RepoPeftBench, smollm2-135m" --benchmark bench/static --audit audit.json test-static/*
+		"$c2l" bench audit bench/static $clones --base smollm2-135m --per-repository 5 --per-file 5 --prefix-tokens 384 -o audit.json
+		"$c2l" bench report -o report --title "RepoPeftBench, smollm2-135m" --benchmark . --audit audit.json results/*
 		;;
 	*)
 		echo "unknown step: $1" >&2
