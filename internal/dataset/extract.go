@@ -160,17 +160,6 @@ func name(file *syntax.File, i int) string {
 	return file.Definitions[i].Name
 }
 
-// Imports returns the block of imports at the head of a Python file, whole
-// lines; empty if there is none or the text cannot be parsed. Nothing behind
-// the block matters, so the text may be cut off anywhere.
-func Imports(text string) Span {
-	file, err := syntax.Parse([]byte(text))
-	if err != nil {
-		return Span{}
-	}
-	return imports(file, text)
-}
-
 // imports returns the lines of the first run of imports in the module. A
 // docstring, comments and blank lines may come before and between.
 func imports(file *syntax.File, text string) Span {

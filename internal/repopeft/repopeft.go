@@ -14,7 +14,7 @@
 //	manifest.json     what was mined by which rules, counts, digests; written last
 //
 // [ReleasedTasks], [ReleasedCommits] and [ReleasedRepositories] read the data
-// that the authors have released. [Documents] makes training data of tasks.
+// that the authors have released.
 // What a method answers collects in a [Run].
 //
 // All of it is read piece by piece: no reader holds more than a page of a

@@ -14,9 +14,7 @@
 // the cut. It has another signature, so that it can't take the place of a method
 // that is measured.
 //
-// The text always fits into a budget, counted by the caller's tokenizer. The
-// budget comes from a [Room], in which the prefix has its own place: what a
-// context takes is never the prefix's.
+// The text always fits into a budget, counted by the caller's tokenizer.
 //
 // The rules and the defaults of the options are those of arXiv 2606.06492 and its
 // code; where they differ, the comment says so and why.
@@ -24,8 +22,6 @@ package retrieve
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/code2lora/code2lora/internal/disclosure"
@@ -53,45 +49,6 @@ func Assemble(context, prefix string) string {
 		return prefix
 	}
 	return context + Separator + prefix
-}
-
-// Room divides the window of a model. The paper cuts a prompt that is too long
-// from the left, which takes the context away first and leaves retrieval without
-// any where prefixes are long. Here both have a place of their own: the prompt
-// has the last Prefix tokens of the prefix, with or without a context, so that
-// all methods see the same of it, and a context has what remains.
-type Room struct {
-	Window  int // tokens that the model may see, the answer included
-	Answer  int // tokens kept for the answer
-	Prefix  int // tokens of the prefix at most
-	Context int // tokens of the context at most; 0: what remains
-}
-
-// Validate reports every number that can't be.
-func (r Room) Validate() error {
-	var errs []error
-	for _, n := range []struct {
-		name  string
-		value int
-		least int
-	}{{"window", r.Window, 1}, {"answer", r.Answer, 0}, {"prefix", r.Prefix, 1}, {"context", r.Context, 0}} {
-		if n.value < n.least {
-			errs = append(errs, fmt.Errorf("%s of %d tokens: want at least %d", n.name, n.value, n.least))
-		}
-	}
-	if left := r.Window - r.Answer - r.Prefix; left < r.Context || left < 0 {
-		errs = append(errs, fmt.Errorf("window of %d tokens: answer, prefix and context need %d, %d and %d", r.Window, r.Answer, r.Prefix, r.Context))
-	}
-	return errors.Join(errs...)
-}
-
-// Budget returns what a context may have, the separator included.
-func (r Room) Budget() int {
-	left := max(0, r.Window-r.Answer-r.Prefix)
-	if r.Context > 0 {
-		return min(left, r.Context)
-	}
-	return left
 }
 
 // block is a part of a context.

@@ -5,28 +5,6 @@ import (
 	"testing"
 )
 
-func TestRoom(t *testing.T) {
-	tests := []struct {
-		r      Room
-		budget int
-		ok     bool
-	}{
-		{Room{Window: 100, Answer: 10, Prefix: 30}, 60, true},
-		{Room{Window: 100, Answer: 10, Prefix: 30, Context: 20}, 20, true},
-		{Room{Window: 100, Answer: 10, Prefix: 30, Context: 61}, 60, false},
-		{Room{Window: 100, Answer: 10, Prefix: 90}, 0, true},
-		{Room{Window: 100, Answer: 10, Prefix: 95}, 0, false},
-		{Room{Window: 100, Answer: -1, Prefix: 5}, 96, false},
-		{Room{Window: 100}, 100, false},
-		{Room{}, 0, false},
-	}
-	for _, tt := range tests {
-		if got, err := tt.r.Budget(), tt.r.Validate(); got != tt.budget || (err == nil) != tt.ok {
-			t.Errorf("%+v: got budget %d and %v, want %d and ok %v", tt.r, got, err, tt.budget, tt.ok)
-		}
-	}
-}
-
 func TestAssemble(t *testing.T) {
 	if got := Assemble("", "x"); got != "x" {
 		t.Errorf("no context: got %q, want the prefix", got)
