@@ -65,6 +65,7 @@ func (a *app) benchCosts(c *cobra.Command, o *benchRunOptions, benchmark string)
 	if err != nil {
 		return nil, err
 	}
+	baseSpec := specs[0]
 	seen := map[string]bool{}
 	specs = slices.DeleteFunc(specs, func(s method.Spec) bool {
 		twice := seen[s.String()]
@@ -90,7 +91,11 @@ func (a *app) benchCosts(c *cobra.Command, o *benchRunOptions, benchmark string)
 	}
 	costs := &report.Costs{Format: 1, Parameters: method.Parameters(&base.model.Config)}
 	var notes []string
-	for _, level := range levels {
+	for _, p := range a.plan(specs, levels) {
+		level, specs := p.Level, p.Specs
+		if specs[0].String() != "base" {
+			specs = append([]method.Spec{baseSpec}, specs...) // times are multiples of its queries'
+		}
 		r := &method.Runner{Engine: base.engine(), Base: base.compute(), Layout: o.layout, Languages: o.read, NewTokens: o.newTokens,
 			Level: level, Open: opener(o.mirrors, o.network)}
 		bar := a.bar()

@@ -42,6 +42,22 @@ func parseMethods(command string, methods, levels []string) ([]method.Spec, []di
 	return specs, all, nil
 }
 
+// plan says what is run at which level, and tells of methods that are not run at
+// a level that was asked for.
+func (a *app) plan(specs []method.Spec, levels []disclosure.Level) []method.Planned {
+	all := method.Plan(specs, levels)
+	for _, s := range specs {
+		for _, l := range levels {
+			if !slices.ContainsFunc(all, func(p method.Planned) bool {
+				return p.Level == l && slices.ContainsFunc(p.Specs, func(o method.Spec) bool { return o.String() == s.String() })
+			}) {
+				a.note("note: %s was fitted to tests of the repositories: it runs at the level %s, not %s", s, disclosure.Tree, l)
+			}
+		}
+	}
+	return all
+}
+
 // commandLine is how the program was started, without the folder that it is in.
 func commandLine() []string {
 	args := slices.Clone(os.Args)

@@ -210,9 +210,9 @@ not prove what greedy decoding would answer.`,
 				return fmt.Errorf("%w: bench run: %w", errUsage, err)
 			}
 			var results []benchRunResult
-			for _, level := range levels {
-				r.Level = level
-				for _, s := range specs {
+			for _, p := range a.plan(specs, levels) {
+				r.Level = p.Level
+				for _, s := range p.Specs {
 					res, err := a.benchRun(c, &o, b, base, r, s, tasks)
 					if err != nil {
 						return err

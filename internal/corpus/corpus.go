@@ -32,6 +32,7 @@ type Corpus struct {
 type repository struct {
 	commit    string // of its last document
 	documents []labelled
+	withheld  map[string][]withheld // by how their statements begin
 }
 
 // labelled is a document with the in-repository part of each of its tasks.
@@ -42,14 +43,18 @@ type labelled struct {
 
 // New returns an empty corpus.
 func New() *Corpus {
-	return &Corpus{repositories: map[string]*repository{}, tracks: map[repopeft.Track]bool{}, digest: sha256.New()}
+	c := &Corpus{repositories: map[string]*repository{}, tracks: map[repopeft.Track]bool{}, digest: sha256.New()}
+	fmt.Fprint(c.digest, "2\x00") // 1 had the text of tasks that are withheld
+	return c
 }
 
 // Digest identifies what has been added, in its order.
 func (c *Corpus) Digest() string { return hex.EncodeToString(c.digest.Sum(nil)) }
 
 // Repositories returns the names of all repositories, sorted.
-func (c *Corpus) Repositories() []string { return slices.Sorted(maps.Keys(c.repositories)) }
+func (c *Corpus) Repositories() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.repositories)), func(name string) bool { return len(c.repositories[name].documents) == 0 })
+}
 
 // Tracks returns the tracks of the tasks that are of benchmarks, sorted.
 func (c *Corpus) Tracks() []repopeft.Track { return slices.Sorted(maps.Keys(c.tracks)) }
@@ -64,25 +69,46 @@ func (c *Corpus) Commit(repository string) string {
 
 // Documents returns the files of a repository in which tasks of the given
 // in-repository parts are marked, and no others; without parts, all tasks.
+//
+// With parts, nothing of a later one is in the text: what is trained on has no
+// task of validation or test, and what is chosen by has none of test. Their test
+// functions are left out, and from a function that has tasks of both sides, or
+// that cannot be told from what is around it, the lines of theirs.
 func (c *Corpus) Documents(repository string, parts ...dataset.Split) []*dataset.Document {
 	r := c.repositories[repository]
 	if r == nil {
 		return nil
 	}
+	last := order[dataset.Test]
+	if len(parts) > 0 {
+		last = order[slices.MaxFunc(parts, func(a, b dataset.Split) int { return order[a] - order[b] })]
+	}
 	var docs []*dataset.Document
 	for _, l := range r.documents {
-		doc := *l.Document
-		doc.Tasks = nil
+		var tasks []dataset.Target
 		for i, t := range l.Tasks {
 			if len(parts) == 0 || slices.Contains(parts, l.parts[i]) {
-				doc.Tasks = append(doc.Tasks, t)
+				tasks = append(tasks, t)
 			}
 		}
-		if len(doc.Tasks) > 0 {
-			docs = append(docs, &doc)
+		if len(tasks) == 0 {
+			continue
+		}
+		if doc := r.without(l, tasks, last); len(doc.Tasks) > 0 {
+			docs = append(docs, doc)
 		}
 	}
 	return docs
+}
+
+// repository returns that of a name, a new one if need be.
+func (c *Corpus) repository(name string) *repository {
+	r := c.repositories[name]
+	if r == nil {
+		r = &repository{}
+		c.repositories[name] = r
+	}
+	return r
 }
 
 // InRepo divides the tasks of a repository whose source doesn't: whole test
@@ -157,13 +183,10 @@ func (c *Corpus) Add(doc *dataset.Document, parts []dataset.Split) error {
 				dataset.Train, dataset.Validation, dataset.Test)
 		}
 		fmt.Fprintf(c.digest, "%d %d %s\x00", t.Start, t.End, parts[i])
+		c.withhold(doc.Repository, doc.File, doc.Text, t, parts[i])
 	}
 	fmt.Fprintf(c.digest, "%s\x00%s\x00%s\x00%d\x00%s", doc.Repository, doc.Commit, doc.File, len(doc.Text), doc.Text)
-	r := c.repositories[doc.Repository]
-	if r == nil {
-		r = &repository{}
-		c.repositories[doc.Repository] = r
-	}
+	r := c.repository(doc.Repository)
 	r.commit, r.documents = doc.Commit, append(r.documents, labelled{doc, parts})
 	return nil
 }
@@ -196,13 +219,26 @@ func (c *Corpus) AddFolder(dir string, filter repopeft.Filter, withTest bool) er
 		if !withTest {
 			filter.Splits = []dataset.Split{dataset.Train, dataset.Validation}
 		}
-		return c.AddTasks(b.Tasks(filter), withTest)
+		return c.AddBenchmark(b, filter, withTest)
 	}
 	ds, err := dataset.Open(dir)
 	if err != nil {
 		return err
 	}
 	return c.AddDataset(ds, withTest)
+}
+
+// AddBenchmark adds the tasks of a benchmark that a filter selects, and withholds
+// those of other kinds and tracks, which stand in the same files.
+func (c *Corpus) AddBenchmark(b *repopeft.Benchmark, filter repopeft.Filter, withTest bool) error {
+	others := repopeft.Filter{Splits: filter.Splits, Repositories: filter.Repositories, InRepo: []dataset.Split{dataset.Validation, dataset.Test}}
+	for t, err := range b.Tasks(others) {
+		if err != nil {
+			return err
+		}
+		c.Withhold(t)
+	}
+	return c.AddTasks(b.Tasks(filter), withTest)
 }
 
 // AddTasks adds tasks of a benchmark. Those of one file whose prefixes continue

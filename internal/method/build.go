@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/disclosure"
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/hypernet"
@@ -34,7 +35,7 @@ func Names() []string {
 	return append([]string{
 		"base",
 		"adapter:dir=DIR: one adapter for all repositories",
-		"own-adapter:dir=DIR: the one of the repository, DIR/OWNER+NAME",
+		"own-adapter:dir=DIR: the one of the repository, DIR/OWNER+NAME; at the level tree, as it was fitted to tests",
 		"checkpoint[:file=FILE][,which=own|average|stranger|nearest|shuffled]",
 	}, contextNames...)
 }
@@ -49,6 +50,54 @@ func (s Spec) Check() error {
 		if !known {
 			return fmt.Errorf("%w %q", ErrUnknown, p.Name)
 		}
+	}
+	return nil
+}
+
+// Planned is what is run at one level.
+type Planned struct {
+	Level disclosure.Level
+	Specs []Spec
+}
+
+// Plan says which methods are run at which levels: all at each that is asked for,
+// but those that were fitted to tests of a repository, such as its own adapter,
+// at [disclosure.Tree] alone, asked for or not. Alone or joined with a context
+// that sees no tests, their answers are those of somebody who has read tests.
+func Plan(specs []Spec, asked []disclosure.Level) []Planned {
+	var all []Planned
+	levels := asked
+	if !slices.Contains(asked, disclosure.Tree) {
+		levels = append(slices.Clone(asked), disclosure.Tree)
+	}
+	for _, l := range levels {
+		p := Planned{Level: l}
+		for _, s := range specs {
+			if l == disclosure.Tree && s.readsTests() || slices.Contains(asked, l) && !s.readsTests() {
+				p.Specs = append(p.Specs, s)
+			}
+		}
+		if len(p.Specs) > 0 {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// readsTests reports whether a method has been fitted to tests of a repository.
+func (s Spec) readsTests() bool {
+	return slices.ContainsFunc(s.Parts, func(p Part) bool { return p.Name == "own-adapter" })
+}
+
+// checkLevel refuses a method that has read more than a level shows.
+func checkLevel(m Method, l disclosure.Level) error {
+	switch one := m.(type) {
+	case *PerRepository:
+		if l != disclosure.Tree {
+			return fmt.Errorf("method %s was fitted to tests of the repository, which the level %s doesn't show: run it at the level %s", m.Name(), l, disclosure.Tree)
+		}
+	case *combined:
+		return errors.Join(checkLevel(one.adapters, l), checkLevel(one.contexts, l))
 	}
 	return nil
 }

@@ -105,6 +105,9 @@ func (m *Meter) build(ctx context.Context, s Spec) (*metered, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := checkLevel(one, m.Runner.Level); err != nil {
+			return nil, SettingError{err}
+		}
 		if _, ok := one.(*PastCut); ok {
 			return nil, SettingError{fmt.Errorf("method %s reads the answer: nobody can use it, so it has no costs", p)}
 		}

@@ -60,6 +60,9 @@ func (r *Runner) Run(ctx context.Context, m Method, tasks []*repopeft.Task, emit
 	if err := r.Layout.Validate(r.Engine.Model.MaxContext(), r.NewTokens); err != nil {
 		return err
 	}
+	if err := checkLevel(m, r.Level); err != nil {
+		return err
+	}
 	tasks = slices.Clone(tasks)
 	slices.SortStableFunc(tasks, func(a, b *repopeft.Task) int { return strings.Compare(place(a), place(b)) })
 	done := 0

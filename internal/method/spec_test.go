@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/code2lora/code2lora/internal/disclosure"
 )
 
 func TestParseSpec(t *testing.T) {
@@ -80,6 +82,39 @@ func TestBuild(t *testing.T) {
 		}
 		if m, err := b.Build(t.Context(), s); err != nil || m.Name() != s.String() {
 			t.Errorf("%q: got %v, %v", text, m, err)
+		}
+	}
+}
+
+func TestPlan(t *testing.T) {
+	all := specs(t, "base", "own-adapter:dir=x", "own-adapter:dir=x+bm25:k=1")
+	describe := func(asked ...disclosure.Level) (out []string) {
+		for _, p := range Plan(all, asked) {
+			for _, s := range p.Specs {
+				out = append(out, string(p.Level)+" "+s.String())
+			}
+		}
+		return out
+	}
+	own := []string{"tree own-adapter:dir=x", "tree own-adapter:dir=x+bm25:k=1"}
+	for _, tt := range []struct {
+		asked []disclosure.Level
+		want  []string
+	}{
+		{[]disclosure.Level{disclosure.Production}, append([]string{"production base"}, own...)},
+		{[]disclosure.Level{disclosure.Tree}, append([]string{"tree base"}, own...)},
+		{[]disclosure.Level{disclosure.Production, disclosure.Tree}, append([]string{"production base", "tree base"}, own...)},
+	} {
+		if got := describe(tt.asked...); !slices.Equal(got, tt.want) {
+			t.Errorf("%q: got %q, want %q", tt.asked, got, tt.want)
+		}
+	}
+	// Nor can it be run, or measured, where it doesn't belong.
+	r, tasks := runner(t, disclosure.Production)
+	own1 := &PerRepository{As: "own-adapter", Dir: t.TempDir()}
+	for _, m := range []Method{own1, Combine("own-adapter+base", own1, Base{})} {
+		if err := r.Run(t.Context(), m, tasks, nil); err == nil || !strings.Contains(err.Error(), "fitted to tests") {
+			t.Errorf("%s at the level production: error %v", m.Name(), err)
 		}
 	}
 }

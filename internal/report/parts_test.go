@@ -143,7 +143,7 @@ func TestSpec(t *testing.T) {
 		{text: "base", base: true, levelless: true},
 		{text: "bm25:k=3", context: true},
 		{text: "adapter:dir=a", adapter: true, levelless: true},
-		{text: "own-adapter:dir=a", adapter: true, levelless: true},
+		{text: "own-adapter:dir=a", adapter: true},
 		{text: "checkpoint", adapter: true},
 		{text: "checkpoint:file=x,which=own", adapter: true},
 		{text: "checkpoint:which=average", ctrl: true, levelless: true},

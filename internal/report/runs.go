@@ -76,6 +76,9 @@ func (rd *reader) run(dir string) (*run, error) {
 	if len(r.scores) == 0 {
 		return nil, fmt.Errorf("%s: no scores", path)
 	}
+	if r.spec.readsTests() {
+		r.info.Level = treeLevel // earlier versions let it run at the other one
+	}
 	slices.SortFunc(r.scores, func(a, b *repopeft.Score) int { return strings.Compare(a.Task, b.Task) })
 	r.left = left(r, finished)
 	rd.runs = append(rd.runs, r)

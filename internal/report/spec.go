@@ -90,11 +90,20 @@ func (s spec) readsAnswer() bool {
 	return slices.ContainsFunc(s.parts, func(p part) bool { return p.name == pastCutName })
 }
 
+// treeLevel is the level of what has read the tests of a repository.
+const treeLevel = "tree"
+
+// readsTests reports whether a method has been fitted to tests of the repository,
+// whatever it sees when it is asked.
+func (s spec) readsTests() bool {
+	return slices.ContainsFunc(s.parts, func(p part) bool { return p.name == ownName })
+}
+
 // levelless reports whether a method reads nothing of a repository, so that its
 // answers are the same at each level of disclosure.
 func (s spec) levelless() bool {
 	return !slices.ContainsFunc(s.parts, func(p part) bool {
-		return p.name != baseName && p.name != sharedName && p.name != ownName && p.which() != "average"
+		return p.name != baseName && p.name != sharedName && p.which() != "average"
 	})
 }
 

@@ -90,7 +90,7 @@ func (s *source) tasks(split dataset.Split) (*corpus.Corpus, error) {
 	for _, l := range list {
 		f.Repositories = append(f.Repositories, l.Name)
 	}
-	return c, c.AddTasks(s.benchmark.Tasks(f), split == dataset.Test)
+	return c, c.AddBenchmark(s.benchmark, f, split == dataset.Test)
 }
 
 // filter selects the tasks of a benchmark. Nothing is trained on its track ood.

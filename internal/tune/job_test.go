@@ -41,7 +41,7 @@ func testCorpus(t *testing.T) *corpus.Corpus {
 				doc := &dataset.Document{Repository: name, Commit: "c0ffee", File: fmt.Sprintf("test_%d.py", k)}
 				var parts []dataset.Split
 				for i := range 12 {
-					doc.Text += "assert x == "
+					doc.Text += fmt.Sprintf("def f%d():\n assert x == ", i)
 					start := len(doc.Text)
 					doc.Text += "7"
 					doc.Tasks = append(doc.Tasks, dataset.Target{Span: dataset.Span{Start: start, End: len(doc.Text)}, Function: fmt.Sprint("f", i)})

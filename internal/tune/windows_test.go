@@ -1,6 +1,13 @@
 package tune
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/code2lora/code2lora/internal/corpus"
+	"github.com/code2lora/code2lora/internal/dataset"
+)
 
 func TestCut(t *testing.T) {
 	_, tok := tinyBase(t)
@@ -101,5 +108,43 @@ func TestFilter(t *testing.T) {
 	}
 	if _, err := (&DataOptions{Tracks: []string{"ood"}}).Filter(); err == nil {
 		t.Error("the track ood was accepted")
+	}
+}
+
+// TestCutWithheld checks that no token of a task that will be asked is in what
+// an adapter is fitted to: not as a target, and not as text around one.
+func TestCutWithheld(t *testing.T) {
+	_, tok := tinyBase(t)
+	doc := &dataset.Document{Repository: "acme/d", Commit: "c", File: "test_a.py"}
+	var parts []dataset.Split
+	for i, part := range []dataset.Split{dataset.Train, dataset.Test, dataset.Train, dataset.Validation, dataset.Train} {
+		doc.Text += fmt.Sprintf("def test_%d():\n    assert f(%d) == ", i, i)
+		start := len(doc.Text)
+		doc.Text += fmt.Sprintf("%s_%d\n", part, i)
+		doc.Tasks = append(doc.Tasks, dataset.Target{Span: dataset.Span{Start: start, End: len(doc.Text) - 1}, Function: fmt.Sprintf("test_%d", i)})
+		parts = append(parts, part)
+	}
+	c := corpus.New()
+	if err := c.Add(doc, parts); err != nil {
+		t.Fatal(err)
+	}
+	j := &Job{Corpus: c, Config: &Config{Data: DataOptions{WindowOptions: WindowOptions{Tokens: 400}}}, Deps: Deps{Tokenizer: tok}}
+	repos, err := j.cut([]string{"acme/d"}, 0, dataset.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	for _, f := range repos[0].Files {
+		for _, w := range f {
+			text += tok.Decode(w.Tokens) + "\n"
+		}
+	}
+	if n := NumTasks(repos); n != 3 || !strings.Contains(text, "train_4") {
+		t.Errorf("%d tasks in %q, want the three of the training part", n, text)
+	}
+	for _, s := range []string{"test_1", "f(1)", "valid", "f(3)"} {
+		if strings.Contains(text, s) {
+			t.Errorf("%q is in the windows: %q", s, text)
+		}
 	}
 }
