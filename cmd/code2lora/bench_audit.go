@@ -51,7 +51,7 @@ func (a *app) benchAuditCmd() *cobra.Command {
 that it has not seen: how much its adapters differ between repositories and
 commits, whether the halves of a repository can be matched by their adapters, how
 adapters follow their input, and the losses of tasks with the repository's own
-adapter, the average one, a stranger's and the nearest one's.
+adapter, the average one, those of three strangers and the nearest one's.
 
 The last line is the verdict: conditioned, if own beats average and stranger with
 95 % confidence over repositories; weakly, if the adapters carry the repository
@@ -152,8 +152,7 @@ func auditRepositories(ctx context.Context, r *method.Runner, e encoder.Encoder,
 	slices.Sort(names)
 	var repos []audit.Repository
 	for i, name := range names {
-		newest := slices.MaxFunc(byRepository[name], func(a, b *repopeft.Task) int { return a.CommitIndex - b.CommitIndex })
-		repo, err := r.AuditRepository(ctx, e, tests, newest, commits)
+		repo, err := r.AuditRepository(ctx, e, tests, byRepository[name], commits)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -203,7 +202,7 @@ func printAudit(w io.Writer, r *benchAudit) {
 	row("base", e.Base, n.Base)
 	row("own adapter", e.Own, n.Own)
 	row("average adapter", e.Average, n.Average)
-	row("a stranger's", e.Stranger, n.Stranger)
+	row(fmt.Sprintf("strangers', mean of %d", r.Strangers), e.Stranger, n.Stranger)
 	row("the nearest one's", e.Nearest, n.Nearest)
 	row("own minus average", e.OwnAverage, n.OwnAverage)
 	row("own minus stranger's", e.OwnStranger, n.OwnStranger)

@@ -94,6 +94,10 @@ type Report struct {
 	Steps    []float64 `json:"interpolation_steps"`
 	Response []float64 `json:"interpolation_response"`
 
+	// Strangers is how many other repositories, drawn by the seed, a task's value
+	// under a stranger's adapter is the average of.
+	Strangers int `json:"strangers"`
+
 	CrossEntropy Comparison `json:"cross_entropy"` // nats per target token, averaged over tasks; negative differences speak for own
 	ExactMatch   Comparison `json:"exact_match"`   // positive differences speak for own
 	Verdict      Verdict    `json:"verdict"`

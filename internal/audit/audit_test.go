@@ -184,6 +184,9 @@ func TestVerdict(t *testing.T) {
 				t.Errorf("got %v (own − average %v, own − stranger %v, distance %v, identified %v of chance %.3f), want %s",
 					r, r.CrossEntropy.OwnAverage, r.CrossEntropy.OwnStranger, r.Spread.Distance, r.Identified, r.Chance, tt.want)
 			}
+			if r.Strangers != 3 {
+				t.Errorf("%d strangers, want 3", r.Strangers)
+			}
 			if r.Repositories != 8 || r.Tasks != 32 {
 				t.Errorf("%d repositories and %d tasks, want 8 and 32", r.Repositories, r.Tasks)
 			}
@@ -212,5 +215,45 @@ func TestTooFew(t *testing.T) {
 	g := generator{average: w.random(1, 1), f: func([]float32) *adapter.Adapter { return w.random(1, 1) }}
 	if _, err := Run(context.Background(), g, w.repos, w, stats.Options{}); err == nil || !strings.Contains(err.Error(), "at least 3") {
 		t.Errorf("got %v, want an error that tells how many are needed", err)
+	}
+}
+
+// TestStrangers checks that strangers are several others, that depend on the seed
+// and not on the order of names, and that a task is scored by their mean.
+func TestStrangers(t *testing.T) {
+	const n = 9
+	times, follows, seeds := make([]int, n), 0, map[string]bool{}
+	for seed := range uint32(4) {
+		all := strangersOf(n, 3, seed)
+		seeds[fmt.Sprint(all)] = true
+		for i, some := range all {
+			seen := map[int]bool{i: true}
+			for _, s := range some {
+				if seen[s] {
+					t.Errorf("seed %d: strangers %v of %d, want three others", seed, some, i)
+				}
+				seen[s] = true
+				times[s]++
+				if s == (i+1)%n {
+					follows++
+				}
+			}
+		}
+	}
+	if len(seeds) != 4 || follows > 4*n*3/4 {
+		t.Errorf("%d different draws of 4, of which %d are the next by name of %d", len(seeds), follows, 4*n*3)
+	}
+	for i, k := range times {
+		if k != 12 {
+			t.Errorf("%d is a stranger %d times, want 12", i, k)
+		}
+	}
+	var v tallies
+	err := v.add("o/a", []*Losses{{NLL: []float64{1, 4}, Tokens: []int{1, 2}, Exact: []bool{true, false}}, {NLL: []float64{3, 8}, Tokens: []int{1, 2}, Exact: []bool{false, false}}})
+	if err != nil || v.nll[0].X != 2 || v.nll[1].X != 3 || v.exact[0].X != 0.5 || v.exact[1].X != 0 {
+		t.Errorf("got %+v, %v; want the means of each task", v, err)
+	}
+	if err := v.add("o/a", []*Losses{{NLL: []float64{1}, Tokens: []int{1}, Exact: []bool{true}}, {}}); err == nil {
+		t.Error("adapters with different tasks were averaged")
 	}
 }

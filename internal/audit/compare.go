@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/stats"
@@ -10,21 +11,25 @@ import (
 
 // compare scores every repository's tasks under each adapter.
 func (r *Report) compare(ctx context.Context, l Losser, repos []Repository, own []*adapter.Adapter, average *adapter.Adapter, near []int, o stats.Options) error {
-	choices := []func(i int) *adapter.Adapter{
-		func(int) *adapter.Adapter { return nil },
-		func(i int) *adapter.Adapter { return own[i] },
-		func(int) *adapter.Adapter { return average },
-		func(i int) *adapter.Adapter { return own[(i+1)%len(own)] },
-		func(i int) *adapter.Adapter { return own[near[i]] },
-	}
-	values := make([]tallies, len(choices))
+	r.Strangers = min(strangers, len(repos)-1)
+	drawn := strangersOf(len(repos), r.Strangers, o.Seed)
+	values := make([]tallies, 5)
 	for i, repo := range repos {
-		for c, choose := range choices {
-			losses, err := l.Losses(ctx, repo.Name, choose(i))
-			if err != nil {
-				return fmt.Errorf("repository %s: %w", repo.Name, err)
+		others := make([]*adapter.Adapter, len(drawn[i]))
+		for k, other := range drawn[i] {
+			others[k] = own[other]
+		}
+		for c, choice := range [][]*adapter.Adapter{{nil}, {own[i]}, {average}, others, {own[near[i]]}} {
+			all := make([]*Losses, len(choice))
+			for k, a := range choice {
+				var err error
+				if all[k], err = l.Losses(ctx, repo.Name, a); err != nil {
+					return fmt.Errorf("repository %s: %w", repo.Name, err)
+				}
 			}
-			values[c].add(repo.Name, losses)
+			if err := values[c].add(repo.Name, all); err != nil {
+				return err
+			}
 		}
 	}
 	r.Tasks = len(values[0].exact)
@@ -45,15 +50,44 @@ func (r *Report) compare(ctx context.Context, l Losser, repos []Repository, own 
 // tallies are the values of all tasks under one choice of adapters.
 type tallies struct{ nll, exact []stats.Value }
 
-func (t *tallies) add(repository string, l *Losses) {
-	for i := range l.NLL {
-		hit := 0.0
-		if l.Exact[i] {
-			hit = 1
+// add averages each task of a repository over adapters.
+func (t *tallies) add(repository string, all []*Losses) error {
+	n := len(all[0].NLL)
+	for _, l := range all {
+		if len(l.NLL) != n {
+			return fmt.Errorf("repository %s: %d tasks under one adapter and %d under another", repository, n, len(l.NLL))
 		}
-		t.exact = append(t.exact, stats.Value{Cluster: repository, X: hit})
-		t.nll = append(t.nll, stats.Value{Cluster: repository, X: l.NLL[i] / float64(l.Tokens[i])})
 	}
+	for i := range n {
+		hit, nll := stats.Value{Cluster: repository}, stats.Value{Cluster: repository}
+		for _, l := range all {
+			if l.Exact[i] {
+				hit.X += 1 / float64(len(all))
+			}
+			nll.X += l.NLL[i] / float64(l.Tokens[i]) / float64(len(all))
+		}
+		t.exact, t.nll = append(t.exact, hit), append(t.nll, nll)
+	}
+	return nil
+}
+
+// strangers is how many there are of each repository, if there are so many
+// others.
+const strangers = 3
+
+// strangersOf draws for each of n repositories some others, different ones. As
+// each shift of a random circle serves all, every repository is a stranger as
+// often as any other.
+func strangersOf(n, some int, seed uint32) [][]int {
+	rng := rand.New(rand.NewPCG(uint64(seed), 0x57a6e5))
+	circle, shifts := rng.Perm(n), rng.Perm(n - 1)[:some]
+	out := make([][]int, n)
+	for at, i := range circle {
+		for _, s := range shifts {
+			out[i] = append(out[i], circle[(at+1+s)%n])
+		}
+	}
+	return out
 }
 
 func comparison(v []tallies, of func(*tallies) []stats.Value, o stats.Options) Comparison {

@@ -60,12 +60,12 @@ func (c *Cache) keepText(name, id string, text []byte) {
 	c.texts.Put(factsKey(name, id), text, int64(len(text))+200)
 }
 
-// learn returns the facts of all files of a snapshot, reading those that are not
-// known. Files that [gitrepo.Snapshot.Each] leaves out are unfit.
-func (c *Cache) learn(ctx context.Context, s *gitrepo.Snapshot) (map[string]*facts, error) {
-	known := make(map[string]*facts, len(s.Files))
+// learn returns the facts of files, which it reads through a snapshot where they
+// are not known. Files that [gitrepo.Snapshot.Each] leaves out are unfit.
+func (c *Cache) learn(ctx context.Context, s *gitrepo.Snapshot, files []gitrepo.File) (map[string]*facts, error) {
+	known := make(map[string]*facts, len(files))
 	var missing []gitrepo.File
-	for _, f := range s.Files {
+	for _, f := range files {
 		key := factsKey(f.Path, f.BlobID)
 		if _, seen := known[key]; seen {
 			continue

@@ -24,6 +24,9 @@
 // Not hidden: a line that stands in an unrelated file too. Who writes the same
 // assertion in two tests has told the answer, to a person as to a model.
 //
+// A README at the root is documentation, and no test: [View.Described] has it at
+// both levels, under the same rules, for who makes an adapter of a description.
+//
 // The commit is named by its full id, as a branch moves. A task without a parent
 // commit has an empty view.
 package disclosure
@@ -73,6 +76,7 @@ type Repository struct {
 	languages    []string
 	files        []file // by path
 	unseen       []file // tests that the level leaves out: no view has them, but copies of one are looked for
+	readmes      []file // at the root, unless they are among files
 	snapshot     *gitrepo.Snapshot
 	cache        *Cache
 }
@@ -108,9 +112,25 @@ func (c *Cache) Repository(ctx context.Context, r *gitrepo.Repo, commit string, 
 		return nil, fmt.Errorf("reading %s: commit %s gave %s, which is another one", r.Name(), commit, snapshot.Commit)
 	}
 	repo.snapshot = snapshot
-	known, err := c.learn(ctx, snapshot)
+	top, err := r.Top(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	listed := map[string]bool{}
+	for _, f := range snapshot.Files {
+		listed[f.Path] = true
+	}
+	readmes := slices.DeleteFunc(top, func(f gitrepo.File) bool {
+		return !encoder.IsReadme(f.Path) || listed[f.Path] || f.Size == 0 || f.Size > gitrepo.DefaultMaxBytes
+	})
+	known, err := c.learn(ctx, snapshot, slices.Concat(snapshot.Files, readmes))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", r.Name(), err)
+	}
+	for _, f := range readmes {
+		if facts := known[factsKey(f.Path, f.BlobID)]; facts != nil && !facts.unfit {
+			repo.readmes = append(repo.readmes, file{encoder.Blob{Path: f.Path, ID: f.BlobID, Size: f.Size}, facts, false})
+		}
 	}
 	for _, f := range snapshot.Files {
 		facts := known[factsKey(f.Path, f.BlobID)]
@@ -140,34 +160,59 @@ func (r *Repository) Level() Level { return r.level }
 // as it is at the commit of the task, complete; nil if it is the same as at the
 // commit that is read. The file needn't exist there.
 func (r *Repository) Hide(name string, text []byte) *View {
-	name = strings.TrimPrefix(path.Clean("/"+name), "/")
-	var asked []*facts
-	if text != nil {
-		asked = append(asked, newFacts(name, text))
+	v := r.HideAll([]Asked{{name, text}})
+	v.asked = clean(name)
+	return v
+}
+
+// Asked is a file that is asked about, as the arguments of [Repository.Hide].
+type Asked struct {
+	Path string
+	Text []byte
+}
+
+// HideAll returns the view of somebody who is asked about several files at once.
+// A file may be there several times, as it is at several commits.
+func (r *Repository) HideAll(all []Asked) *View {
+	names := map[string]bool{}
+	var copies []*probe
+	for _, a := range all {
+		names[clean(a.Path)] = true
+		if a.Text != nil {
+			copies = append(copies, newProbe(newFacts(clean(a.Path), a.Text)))
+		}
 	}
 	for _, files := range [][]file{r.files, r.unseen} {
 		for i := range files {
-			if files[i].Path == name {
-				asked = append(asked, files[i].facts)
+			if names[files[i].Path] {
+				copies = append(copies, newProbe(files[i].facts))
 			}
 		}
 	}
-	v := &View{repo: r, asked: name}
-	copies := make([]*probe, len(asked))
-	for i, f := range asked {
-		copies[i] = newProbe(f)
+	v := &View{repo: r}
+	hide := func(f *file) bool {
+		if !names[f.Path] && !slices.ContainsFunc(copies, func(p *probe) bool { return p.finds(f.facts) }) {
+			return false
+		}
+		v.hidden = append(v.hidden, f.Path)
+		return true
 	}
 	for i := range r.files {
-		f := &r.files[i]
-		if f.Path == name || slices.ContainsFunc(copies, func(p *probe) bool { return p.finds(f.facts) }) {
-			v.hidden = append(v.hidden, f.Path)
-			continue
+		if f := &r.files[i]; !hide(f) {
+			v.files = append(v.files, f)
 		}
-		v.files = append(v.files, f)
+	}
+	for i := range r.readmes {
+		if f := &r.readmes[i]; !hide(f) {
+			v.readmes = append(v.readmes, f)
+		}
 	}
 	v.key = v.digest()
 	return v
 }
+
+// clean is a path as git has it.
+func clean(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
 
 // isFullID tells whether id is a SHA-1 or SHA-256 in hexadecimal.
 func isFullID(id string) bool {

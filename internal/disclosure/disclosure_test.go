@@ -368,3 +368,52 @@ func FuzzLikeness(f *testing.F) {
 		}
 	})
 }
+
+// TestDescribed checks that a description has the name and the README of a view,
+// and nothing that the view hides.
+func TestDescribed(t *testing.T) {
+	readme := "# The sample\n\nIt computes areas of shapes.\n"
+	files := map[string]string{"README.md": readme, "readme.bin": "x", "docs/README.md": "other", "app.py": function("a", 1),
+		"test_app.py": "def test_a():\n    assert a(1) == 'OTHER_TEST'\n"}
+	r, ids := newRepo(t, files)
+	for _, level := range Levels {
+		view := newRepository(t, r, ids[0], level).Hide("app.py", nil)
+		text, read, err := encoder.Describe(t.Context(), view.Described())
+		if level == Production {
+			if err != nil || read != 1 || !strings.Contains(text, "Repository: sample") || !strings.Contains(text, "areas of shapes") || strings.Contains(text, "app") {
+				t.Errorf("%s: got %q, %d files, error %v; want name and README", level, text, read, err)
+			}
+		}
+		if _, err := view.Read(t.Context(), "README.md"); !errors.Is(err, ErrHidden) {
+			t.Errorf("%s: other methods read the README: %v", level, err)
+		}
+		// A README that is a copy of what is asked about is hidden.
+		copied := newRepository(t, r, ids[0], level).Hide("README.txt", []byte(readme))
+		for _, b := range copied.Described().Blobs() {
+			if b.Path == "README.md" {
+				t.Errorf("%s: a copy of the asked file is in the description", level)
+			}
+		}
+	}
+	// Hidden files can't be asked for this way either.
+	view := newRepository(t, r, ids[0], Production).Hide("app.py", nil)
+	test := newRepository(t, r, ids[0], Tree).Hide("app.py", nil).Tests()
+	if len(test) != 1 {
+		t.Fatalf("tests %v, want one", test)
+	}
+	if err := view.Described().Each(t.Context(), test, func(encoder.Blob, []byte) error { return nil }); !errors.Is(err, ErrHidden) {
+		t.Errorf("a test at the level production: error %v, want %v", err, ErrHidden)
+	}
+}
+
+func TestHideAll(t *testing.T) {
+	files := map[string]string{"a.py": function("a", 1), "b.py": function("b", 2), "c.py": function("c", 3), "copy_of_c.py": function("c", 3), "d.py": function("d", 4)}
+	r, ids := newRepo(t, files)
+	view := newRepository(t, r, ids[0], Tree).HideAll([]Asked{{"a.py", nil}, {"new.py", []byte(function("c", 3))}, {"new.py", []byte(function("b", 2))}})
+	if got := paths(view.Blobs()); got != "d.py" {
+		t.Errorf("got files %q, want d.py alone", got)
+	}
+	if got := newRepository(t, r, ids[0], Tree).HideAll(nil); len(got.Hidden()) != 0 || len(got.Blobs()) != len(files) {
+		t.Errorf("of nothing: %q hidden", got.Hidden())
+	}
+}

@@ -20,6 +20,8 @@ type View struct {
 	hidden []string // by path
 	files  []*file  // by path
 	key    string
+
+	readmes []*file // for Described alone
 }
 
 var _ encoder.Source = (*View)(nil)
@@ -56,6 +58,44 @@ func (v *View) digest() string {
 // Blobs returns the files, by path.
 func (v *View) Blobs() []encoder.Blob {
 	return v.blobs(func(*file) bool { return true })
+}
+
+// Described returns the view with the repository's name and the READMEs at its
+// root, whatever languages are read: the same that an encoder of descriptions is
+// trained with.
+func (v *View) Described() *Described { return &Described{v} }
+
+// Described is an [encoder.Source] with documentation.
+type Described struct{ *View }
+
+var _ encoder.Source = (*Described)(nil)
+
+// Name returns owner/name.
+func (d *Described) Name() string { return d.repo.name }
+
+// Blobs returns the files and READMEs, by path.
+func (d *Described) Blobs() []encoder.Blob {
+	blobs := d.View.Blobs()
+	for _, f := range d.readmes {
+		blobs = append(blobs, f.Blob)
+	}
+	slices.SortFunc(blobs, func(a, b encoder.Blob) int { return strings.Compare(a.Path, b.Path) })
+	return blobs
+}
+
+// Each implements [encoder.Source], as [View.Each] does.
+func (d *Described) Each(ctx context.Context, blobs []encoder.Blob, f func(encoder.Blob, []byte) error) error {
+	for _, b := range blobs {
+		some := []encoder.Blob{b}
+		read := d.View.Each
+		if slices.ContainsFunc(d.readmes, func(r *file) bool { return r.Blob == b }) {
+			read = d.batch
+		}
+		if err := read(ctx, some, f); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 // Tests returns those of Blobs that are tests, by path or by content. At the

@@ -97,6 +97,12 @@ func Describe(ctx context.Context, src Source) (text string, files int, err erro
 	return b.String(), files, nil
 }
 
+// IsReadme reports whether a description may be read from a file: a README at the
+// root.
+func IsReadme(name string) bool {
+	return slices.ContainsFunc(readmeExtensions, func(ext string) bool { return strings.EqualFold(name, "readme"+ext) })
+}
+
 // findReadme returns the README at the root, of several the first by extension.
 func findReadme(blobs []Blob) (Blob, bool) {
 	for _, ext := range readmeExtensions {

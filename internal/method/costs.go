@@ -13,7 +13,6 @@ import (
 	"github.com/code2lora/code2lora/internal/disclosure"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/engine"
-	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/metric"
 	"github.com/code2lora/code2lora/internal/repopeft"
 )
@@ -81,7 +80,7 @@ func (m *Meter) Measure(ctx context.Context, specs []Spec, tasks []*repopeft.Tas
 			return err
 		}
 		defer repo.Close()
-		if err := m.repository(ctx, repo, all, tasks, &queries); err != nil {
+		if err := m.repository(ctx, &checkout{Repo: repo}, all, tasks, &queries); err != nil {
 			return fmt.Errorf("%s: %w", tasks[0].Repository, err)
 		}
 		return nil
@@ -117,15 +116,15 @@ func (m *Meter) build(ctx context.Context, s Spec) (*metered, error) {
 }
 
 // repository measures the adaptation to a repository, and its queries.
-func (m *Meter) repository(ctx context.Context, repo *gitrepo.Repo, all []*metered, tasks []*repopeft.Task, queries *int) error {
+func (m *Meter) repository(ctx context.Context, repo *checkout, all []*metered, tasks []*repopeft.Task, queries *int) error {
 	r := m.Runner
-	tree, err := r.contents().Repository(ctx, repo, tasks[0].Parent, r.Level, r.Languages)
+	tree, err := r.contents().Repository(ctx, repo.Repo, tasks[0].Parent, r.Level, r.Languages)
 	if err != nil {
 		return err
 	}
 	first := true
-	return chunk(tasks, func(t *repopeft.Task) string { return t.File }, func(tasks []*repopeft.Task) error {
-		text, err := asked(ctx, repo, tasks[0])
+	return chunk(tasks, file, func(tasks []*repopeft.Task) error {
+		text, err := repo.asked(ctx, tasks[0])
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,8 @@ package method
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -29,7 +31,7 @@ type Which string
 const (
 	Own      Which = "own"
 	Average  Which = "average"  // the adapter at the mean of the training repositories
-	Stranger Which = "stranger" // of another repository of the suite, the same one every time
+	Stranger Which = "stranger" // of another repository of the suite, drawn anew for each file that is asked about
 	Nearest  Which = "nearest"  // of the repository of the suite whose vector is nearest by cosine
 	Shuffled Which = "shuffled" // from the own vectors with their entries in another order
 )
@@ -78,7 +80,7 @@ func (h *Hypernetwork) representation(ctx context.Context, v *disclosure.View) (
 	case Average:
 		return nil, nil
 	case Stranger:
-		return h.stranger(v.Repository())
+		return h.stranger(v.Repository(), v.Asked())
 	}
 	own, err := Encode(ctx, h.Encoder, v, h.Tests)
 	if err != nil || own == nil {
@@ -96,8 +98,26 @@ func (h *Hypernetwork) representation(ctx context.Context, v *disclosure.View) (
 // Encode reads a view as an encoder does, or returns nil where there is
 // nothing to read.
 func Encode(ctx context.Context, e encoder.Encoder, v *disclosure.View, tests bool) (*embedding.Representation, error) {
-	return encodeSource(ctx, e, source{v, tests})
+	return encodeSource(ctx, e, readable(e, v, tests))
 }
+
+// readable is what an encoder may read of a view: for one of descriptions, the
+// name and the README too.
+func readable(e encoder.Encoder, v *disclosure.View, tests bool) encoder.Source {
+	if opt, err := encoder.ParseID(e.ID()); err == nil && opt.Kind == encoder.KindDescription {
+		return named{source{v.Described(), tests}, v.Described()}
+	}
+	return source{v, tests}
+}
+
+// named is a source of which the name is known.
+type named struct {
+	encoder.Source
+	view *disclosure.Described
+}
+
+// Name returns owner/name.
+func (n named) Name() string { return n.view.Name() }
 
 func encodeSource(ctx context.Context, e encoder.Encoder, src encoder.Source) (*embedding.Representation, error) {
 	if len(src.Blobs()) == 0 {
@@ -112,13 +132,13 @@ func encodeSource(ctx context.Context, e encoder.Encoder, src encoder.Source) (*
 
 // source is a view without its tests, unless the encoder reads them.
 type source struct {
-	*disclosure.View
+	encoder.Source
 	tests bool
 }
 
 // Blobs implements [encoder.Source].
 func (s source) Blobs() []encoder.Blob {
-	blobs := s.View.Blobs()
+	blobs := s.Source.Blobs()
 	if s.tests {
 		return blobs
 	}
@@ -169,18 +189,25 @@ func (h *Hypernetwork) names() []string {
 	return names
 }
 
-// stranger returns the representation of the repository after the given one,
-// in an arbitrary order that is the same every time and has each repository be
-// the stranger of one other.
-func (h *Hypernetwork) stranger(name string) (*embedding.Representation, error) {
-	names := h.names()
-	rng := rand.New(rand.NewPCG(1, 2))
-	rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	i := slices.Index(names, name)
-	if i < 0 || len(names) < 2 {
-		return nil, fmt.Errorf("no stranger for %s among %d repositories", name, len(names))
+// stranger returns the representation of another repository, which is drawn by a
+// digest of the names of the repository and the file that is asked about: over the
+// tasks of a repository several strangers are averaged, and the same ones every
+// time.
+func (h *Hypernetwork) stranger(name, file string) (*embedding.Representation, error) {
+	names := slices.DeleteFunc(h.names(), func(n string) bool { return n == name })
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no stranger for %s among %d repositories", name, len(h.Others))
 	}
-	return h.Others[names[(i+1)%len(names)]], nil
+	sum := sha256.Sum256([]byte("stranger\x00" + name + "\x00" + file))
+	return h.Others[names[binary.BigEndian.Uint64(sum[:])%uint64(len(names))]], nil
+}
+
+// vector is what the likeness of repositories is told by.
+func vector(rep *embedding.Representation) []float32 {
+	if t, ok := rep.Tensors[embedding.Repository]; ok {
+		return t.Data
+	}
+	return rep.Tensors[embedding.Description].Data
 }
 
 // nearest returns the representation of the other repository whose vector has
@@ -188,7 +215,7 @@ func (h *Hypernetwork) stranger(name string) (*embedding.Representation, error) 
 func (h *Hypernetwork) nearest(name string, own *embedding.Representation) (*embedding.Representation, error) {
 	var mean []float64
 	for _, n := range h.names() {
-		v := h.Others[n].Tensors[embedding.Repository].Data
+		v := vector(h.Others[n])
 		if mean == nil {
 			mean = make([]float64, len(v))
 		}
@@ -205,7 +232,7 @@ func (h *Hypernetwork) nearest(name string, own *embedding.Representation) (*emb
 		if n == name {
 			continue
 		}
-		c := cosine(own.Tensors[embedding.Repository].Data, h.Others[n].Tensors[embedding.Repository].Data, mean)
+		c := cosine(vector(own), vector(h.Others[n]), mean)
 		if c > most {
 			best, most = h.Others[n], c
 		}

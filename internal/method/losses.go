@@ -1,6 +1,7 @@
 package method
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"slices"
@@ -55,21 +56,29 @@ func (r *Runner) items(ctx context.Context, m Method, tasks []*repopeft.Task) ([
 	return r.layAll(ctx, m.Name(), ask, tasks)
 }
 
-// AuditRepository reads a repository as an audit does: all of what its first
-// task may read, in two halves, and at some earlier commits, oldest first.
-func (r *Runner) AuditRepository(ctx context.Context, e encoder.Encoder, tests bool, t *repopeft.Task, commits int) (*audit.Repository, error) {
+// AuditRepository reads the repository of tasks as an audit does: all of what
+// the newest task may read, in two halves, and at some earlier commits, oldest
+// first. As one adapter answers all tasks, none of the files that any of them
+// asks about is read.
+func (r *Runner) AuditRepository(ctx context.Context, e encoder.Encoder, tests bool, tasks []*repopeft.Task, commits int) (*audit.Repository, error) {
+	tasks = slices.SortedFunc(slices.Values(tasks), func(a, b *repopeft.Task) int { return cmp.Compare(place(a), place(b)) })
+	t := tasks[len(tasks)-1]
 	repo, err := r.Open(ctx, t.Repository)
 	if err != nil {
 		return nil, err
 	}
 	defer repo.Close()
 	out := &audit.Repository{Name: t.Repository}
+	asked, err := askedFiles(ctx, &checkout{Repo: repo}, tasks)
+	if err != nil {
+		return nil, err
+	}
 	view := func(commit string) (*disclosure.View, error) {
 		tree, err := r.contents().Repository(ctx, repo, commit, r.Level, r.Languages)
 		if err != nil {
 			return nil, err
 		}
-		return tree.Hide("", nil), nil
+		return tree.HideAll(asked), nil
 	}
 	v, err := view(t.Parent)
 	if err != nil {
@@ -79,7 +88,7 @@ func (r *Runner) AuditRepository(ctx context.Context, e encoder.Encoder, tests b
 		return nil, err
 	}
 	for i := range out.Halves {
-		if out.Halves[i], err = encodeSource(ctx, e, half{source{v, tests}, uint32(i)}); err != nil {
+		if out.Halves[i], err = encodeSource(ctx, e, half{readable(e, v, tests), uint32(i)}); err != nil {
 			return nil, err
 		}
 	}
@@ -107,15 +116,32 @@ func (r *Runner) AuditRepository(ctx context.Context, e encoder.Encoder, tests b
 	return out, nil
 }
 
-// half is a source with every second of its files, by a digest of their paths.
+// askedFiles are the files of tasks in order, as they are at the commit of each.
+func askedFiles(ctx context.Context, repo *checkout, tasks []*repopeft.Task) (all []disclosure.Asked, err error) {
+	seen := map[[2]string]bool{}
+	for _, t := range tasks {
+		if at := [2]string{t.File, t.Commit}; !seen[at] {
+			seen[at] = true
+			text, err := repo.file(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, disclosure.Asked{Path: t.File, Text: text})
+		}
+	}
+	return all, nil
+}
+
+// half is a source with every second of its files, by a digest of their paths. It
+// has no name, which both halves would have.
 type half struct {
-	source
+	encoder.Source
 	which uint32
 }
 
 // Blobs implements [encoder.Source].
 func (h half) Blobs() []encoder.Blob {
-	return slices.DeleteFunc(slices.Clone(h.source.Blobs()), func(b encoder.Blob) bool {
+	return slices.DeleteFunc(slices.Clone(h.Source.Blobs()), func(b encoder.Blob) bool {
 		d := fnv.New32a()
 		d.Write([]byte(b.Path))
 		return d.Sum32()>>7&1 != h.which

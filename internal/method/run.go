@@ -72,7 +72,7 @@ func (r *Runner) Run(ctx context.Context, m Method, tasks []*repopeft.Task, emit
 			return err
 		}
 		defer repo.Close()
-		return r.repository(ctx, m, repo, tasks, func(p []*repopeft.Prediction) error {
+		return r.repository(ctx, m, &checkout{Repo: repo}, tasks, func(p []*repopeft.Prediction) error {
 			if err := emit(p); err != nil {
 				return err
 			}
@@ -86,8 +86,11 @@ func (r *Runner) Run(ctx context.Context, m Method, tasks []*repopeft.Task, emit
 
 // place orders tasks by what they have in common.
 func place(t *repopeft.Task) string {
-	return strings.Join([]string{t.Repository, fmt.Sprintf("%09d", t.CommitIndex), t.Parent, t.File, fmt.Sprintf("%09d", t.Start), t.ID}, "\x00")
+	return strings.Join([]string{t.Repository, fmt.Sprintf("%09d", t.CommitIndex), t.Parent, t.File, t.Commit, fmt.Sprintf("%09d", t.Start), t.ID}, "\x00")
 }
+
+// file identifies what a view is made for: a file at the commit of its tasks.
+func file(t *repopeft.Task) string { return t.File + "\x00" + t.Commit }
 
 // chunk calls f for each run of tasks with the same key.
 func chunk(tasks []*repopeft.Task, key func(*repopeft.Task) string, f func([]*repopeft.Task) error) error {
@@ -116,9 +119,9 @@ type item struct {
 }
 
 // repository runs the tasks of one repository.
-func (r *Runner) repository(ctx context.Context, m Method, repo *gitrepo.Repo, tasks []*repopeft.Task, emit func([]*repopeft.Prediction) error) error {
+func (r *Runner) repository(ctx context.Context, m Method, repo *checkout, tasks []*repopeft.Task, emit func([]*repopeft.Prediction) error) error {
 	return chunk(tasks, func(t *repopeft.Task) string { return t.Parent }, func(tasks []*repopeft.Task) error {
-		tree, err := r.contents().Repository(ctx, repo, tasks[0].Parent, r.Level, r.Languages)
+		tree, err := r.contents().Repository(ctx, repo.Repo, tasks[0].Parent, r.Level, r.Languages)
 		if err != nil {
 			return fmt.Errorf("%s: %w", tasks[0].Repository, err)
 		}
@@ -134,7 +137,7 @@ func (r *Runner) repository(ctx context.Context, m Method, repo *gitrepo.Repo, t
 			waiting = nil
 			return emit(predictions)
 		}
-		err = chunk(tasks, func(t *repopeft.Task) string { return t.File }, func(tasks []*repopeft.Task) error {
+		err = chunk(tasks, file, func(tasks []*repopeft.Task) error {
 			items, err := r.ask(ctx, m, repo, tree, tasks)
 			if err != nil {
 				return fmt.Errorf("%s: %s: method %s: %w", tasks[0].Repository, tasks[0].File, m.Name(), err)
@@ -155,9 +158,10 @@ func (r *Runner) repository(ctx context.Context, m Method, repo *gitrepo.Repo, t
 	})
 }
 
-// ask prepares the method for the tasks of one file, and lays them out.
-func (r *Runner) ask(ctx context.Context, m Method, repo *gitrepo.Repo, tree *disclosure.Repository, tasks []*repopeft.Task) ([]*item, error) {
-	text, err := asked(ctx, repo, tasks[0])
+// ask prepares the method for the tasks of one file at one commit, and lays them
+// out.
+func (r *Runner) ask(ctx context.Context, m Method, repo *checkout, tree *disclosure.Repository, tasks []*repopeft.Task) ([]*item, error) {
+	text, err := repo.asked(ctx, tasks[0])
 	if err != nil {
 		return nil, err
 	}
@@ -196,9 +200,9 @@ func (r *Runner) layAll(ctx context.Context, name string, ask func(context.Conte
 
 // asker prepares a method for the file of a task. Only a method that is said to
 // read past the cut gets more than the query.
-func (r *Runner) asker(ctx context.Context, m Method, repo *gitrepo.Repo, v *disclosure.View, first *repopeft.Task) (func(context.Context, *repopeft.Task, Room) (Prompt, error), error) {
+func (r *Runner) asker(ctx context.Context, m Method, repo *checkout, v *disclosure.View, first *repopeft.Task) (func(context.Context, *repopeft.Task, Room) (Prompt, error), error) {
 	if p, ok := m.(*PastCut); ok {
-		file, err := fileOf(ctx, repo, first)
+		file, err := repo.file(ctx, first)
 		if err != nil {
 			return nil, err
 		}
@@ -216,21 +220,34 @@ func (r *Runner) asker(ctx context.Context, m Method, repo *gitrepo.Repo, v *dis
 	}, nil
 }
 
+// checkout reads the files of tasks from a repository. It keeps the list of one
+// commit's files, since tasks come in the order of commits.
+type checkout struct {
+	*gitrepo.Repo
+	at       [2]string // commit and language of the list
+	snapshot *gitrepo.Snapshot
+	lists    int // made so far
+}
+
 // asked returns the file of a task as it is at the task's commit; nil if that is
 // the commit which methods read.
-func asked(ctx context.Context, repo *gitrepo.Repo, t *repopeft.Task) ([]byte, error) {
+func (c *checkout) asked(ctx context.Context, t *repopeft.Task) ([]byte, error) {
 	if t.Commit == t.Parent {
 		return nil, nil
 	}
-	return fileOf(ctx, repo, t)
+	return c.file(ctx, t)
 }
 
-// fileOf returns the file of a task as it is at the task's commit.
-func fileOf(ctx context.Context, repo *gitrepo.Repo, t *repopeft.Task) ([]byte, error) {
-	s, err := repo.Snapshot(ctx, t.Commit, gitrepo.Filter{Languages: []string{t.Language}, KeepVendored: true, KeepGenerated: true, MaxBytes: 16 << 20})
-	if err != nil {
-		return nil, err
+// file returns the file of a task as it is at the task's commit.
+func (c *checkout) file(ctx context.Context, t *repopeft.Task) ([]byte, error) {
+	if at := [2]string{t.Commit, t.Language}; c.at != at {
+		s, err := c.Snapshot(ctx, t.Commit, gitrepo.Filter{Languages: []string{t.Language}, KeepVendored: true, KeepGenerated: true, MaxBytes: 16 << 20})
+		if err != nil {
+			return nil, err
+		}
+		c.at, c.snapshot, c.lists = at, s, c.lists+1
 	}
+	s := c.snapshot
 	i := slices.IndexFunc(s.Files, func(f gitrepo.File) bool { return f.Path == t.File })
 	if i < 0 {
 		return nil, fmt.Errorf("commit %.12s has no such file: the benchmark was mined from another history", t.Commit)
@@ -345,13 +362,15 @@ func (r *Runner) decode(ctx context.Context, items []*item) error {
 	return nil
 }
 
-// Representations reads the repositories of tasks, each at the newest commit
-// that its tasks may read, with no file hidden: for methods that give a
-// repository the adapter of another.
+// Representations reads the repositories of tasks, each as one of its tasks at
+// the newest commit may: at the runner's level, without the file that this task
+// asks about. They are for methods that give a repository the adapter of another,
+// which is then one that the other one could have had itself.
 func (r *Runner) Representations(ctx context.Context, e encoder.Encoder, tests bool, tasks []*repopeft.Task) (map[string]*embedding.Representation, error) {
 	newest := map[string]*repopeft.Task{}
 	for _, t := range tasks {
-		if old := newest[t.Repository]; old == nil || t.CommitIndex > old.CommitIndex {
+		old := newest[t.Repository]
+		if old == nil || t.CommitIndex > old.CommitIndex || t.CommitIndex == old.CommitIndex && t.ID < old.ID { // ids are digests: any of them
 			newest[t.Repository] = t
 		}
 	}
@@ -378,7 +397,11 @@ func (r *Runner) representation(ctx context.Context, e encoder.Encoder, tests bo
 	if err != nil {
 		return nil, err
 	}
-	return Encode(ctx, e, tree.Hide("", nil), tests)
+	text, err := (&checkout{Repo: repo}).asked(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return Encode(ctx, e, tree.Hide(t.File, text), tests)
 }
 
 func (r *Runner) contents() *disclosure.Cache {

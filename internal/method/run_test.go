@@ -29,6 +29,7 @@ import (
 // files are those of a small repository. The answers of tests/test_a.py stand
 // in it, in a copy of it, and nowhere else.
 var files = map[string]string{
+	"README.md":          "# Sample\n\nAreas and corners of shapes.\n",
 	"pkg/shapes.py":      "def area(side):\n    return side * side\n\n\ndef corners(shape):\n    return shape.number_of_corners\n",
 	"tests/test_a.py":    testFile,
 	"tests/copy_of_a.py": testFile,
