@@ -61,6 +61,10 @@ type DataOptions struct {
 	Kinds     []string `yaml:"kinds" json:"kinds"`
 	Languages []string `yaml:"languages" json:"languages"`
 
+	// Repositories are the names of those that are trained on; none: all of the
+	// training split.
+	Repositories []string `yaml:"repositories" json:"repositories,omitempty"`
+
 	WindowOptions `yaml:",inline"`
 	TrainTasks    int `yaml:"train_tasks" json:"train_tasks"` // per repository, at most; 0: all
 	// ValidationTasks bounds those of each validation repository or, for the

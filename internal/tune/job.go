@@ -93,7 +93,11 @@ func (j *Job) Do(ctx context.Context) (*Outcome, error) {
 // shared fits one adapter for all training repositories.
 func (j *Job) shared(ctx context.Context, dir string, points []Point) (*Outcome, error) {
 	data := j.Config.Data
-	training, err := j.cut(j.ofSplit(dataset.Train), data.TrainTasks, dataset.Train)
+	trained, err := j.trained(dataset.Train)
+	if err != nil {
+		return nil, err
+	}
+	training, err := j.cut(trained, data.TrainTasks, dataset.Train)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +187,24 @@ func (j *Job) backend(o *Options) (compute.Backend, error) {
 // ofSplit lists the repositories of a split.
 func (j *Job) ofSplit(split dataset.Split) []string {
 	return slices.DeleteFunc(j.Corpus.Repositories(), func(name string) bool { return dataset.SplitOf(name) != split })
+}
+
+// trained lists the repositories of a split that the configuration wants.
+func (j *Job) trained(split dataset.Split) ([]string, error) {
+	all, want := j.ofSplit(split), j.Config.Data.Repositories
+	if len(want) == 0 {
+		return all, nil
+	}
+	var names []string
+	for _, name := range want {
+		i := slices.IndexFunc(all, func(s string) bool { return strings.EqualFold(s, name) })
+		if i < 0 {
+			return nil, fmt.Errorf("data.repositories: the data have no repository %q of the %s split", name, split)
+		}
+		names = append(names, all[i])
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // cut cuts the tasks of repositories into windows, and leaves out those without.

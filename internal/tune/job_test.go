@@ -249,6 +249,26 @@ func TestPerRepositoryJob(t *testing.T) {
 	}
 }
 
+func TestSomeRepositories(t *testing.T) {
+	name := names3[dataset.Train][1]
+	j := newJob(t, t.TempDir(), small+"target: repositories\n")
+	j.Config.Data.Repositories = []string{strings.ToUpper(name)}
+	out, err := j.Do(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rs := out.Repositories.Repositories; len(rs) != 1 || rs[0].Repository != name {
+		t.Errorf("fitted %+v, want %s only", rs, name)
+	}
+	for _, target := range []string{"shared", "repositories"} {
+		j := newJob(t, t.TempDir(), small+"target: "+target+"\n")
+		j.Config.Data.Repositories = names3[dataset.Test][:1]
+		if _, err := j.Do(context.Background()); err == nil || !strings.Contains(err.Error(), "of the train split") {
+			t.Errorf("%s: error %v, want a refusal of a test repository", target, err)
+		}
+	}
+}
+
 func TestPerRepositoryGrid(t *testing.T) {
 	j := newJob(t, t.TempDir(), swept+"target: repositories\ngrid_repositories: 1\n")
 	out, err := j.Do(context.Background())

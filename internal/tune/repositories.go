@@ -43,7 +43,10 @@ func (j *Job) perRepository(ctx context.Context, dir string, points []Point) (*O
 		split, dir = dataset.Test, filepath.Join(dir, ownDir)
 		out.Dir = dir
 	}
-	names := j.ofSplit(split)
+	names, err := j.trained(split)
+	if err != nil {
+		return nil, err
+	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("the data have no repository of the %s split", split)
 	}
