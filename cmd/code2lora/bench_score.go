@@ -67,7 +67,7 @@ counts where it passes with the right answer and not with any.`,
 	f.BoolVar(&o.execute, "execute", false, "run the tests with the answers in place")
 	f.StringVar(&o.python, "python", "", "`PATH` of a Python with pytest and what the repositories need")
 	f.StringVar(&o.mirrors, "mirrors", "", "`DIR` with local clones of the repositories")
-	f.IntVar(&o.most, "execute-tasks", 20, "run at most `N` tests of each repository")
+	f.IntVar(&o.most, "execute-tasks", 20, "run tests of each repository until `N` have told right from wrong")
 	return c
 }
 
@@ -178,7 +178,7 @@ func (a *app) execute(ctx context.Context, o *benchScoreOptions, b *repopeft.Ben
 		if err != nil {
 			return unusable(err)
 		}
-		if len(scores[t.ID]) > 0 && len(byRepository[t.Repository]) < o.most {
+		if len(scores[t.ID]) > 0 {
 			byRepository[t.Repository] = append(byRepository[t.Repository], t)
 		}
 	}
@@ -192,21 +192,23 @@ func (a *app) execute(ctx context.Context, o *benchScoreOptions, b *repopeft.Ben
 		if err != nil {
 			return err
 		}
-		err = executeRepository(ctx, py, repo, tasks, func(t *repopeft.Task, test *execute.Test) error {
+		err = executeRepository(ctx, py, repo, tasks, o.most, func(t *repopeft.Task, test *execute.Test) (decided bool, err error) {
 			verdicts, err := test.Check(ctx, answers[t.ID])
 			if err != nil {
-				return err
+				return false, err
 			}
 			for i, v := range verdicts {
 				counts[v]++
 				if v == execute.Passed || v == execute.Failed {
 					passed := v == execute.Passed
-					scores[t.ID][i].Passed = &passed
+					scores[t.ID][i].Passed, decided = &passed, true
 				}
 			}
-			done++
-			bar.show("%d tests run: answers %v", done, counts)
-			return nil
+			if decided {
+				done++
+			}
+			bar.show("%d tests decided: answers %v", done, counts)
+			return decided, nil
 		})
 		repo.Close()
 		if errors.Is(err, gitrepo.ErrMissingObject) {
@@ -247,11 +249,19 @@ func (a *app) executable(runs []*gradedRun) (scores map[string][]*repopeft.Score
 	return scores, answers, nil
 }
 
+// triesPerTest bounds the tests of a repository that are run for each that is
+// wanted: of one whose tests all need what isn't there, no more are tried.
+const triesPerTest = 5
+
 // executeRepository makes the files of each commit that tasks are of, and the
-// tests of these tasks.
-func executeRepository(ctx context.Context, py *execute.Python, repo *gitrepo.Repo, tasks []*repopeft.Task, f func(*repopeft.Task, *execute.Test) error) error {
+// tests of these tasks, until f has decided most of them. What is no test, and
+// what f doesn't decide, isn't counted.
+func executeRepository(ctx context.Context, py *execute.Python, repo *gitrepo.Repo, tasks []*repopeft.Task, most int,
+	f func(*repopeft.Task, *execute.Test) (decided bool, err error)) error {
+	decided, tried := 0, 0
 	slices.SortStableFunc(tasks, func(a, b *repopeft.Task) int { return strings.Compare(a.Commit, b.Commit) })
-	for len(tasks) > 0 {
+	more := func() bool { return decided < most && tried < triesPerTest*most }
+	for len(tasks) > 0 && more() {
 		n := 1
 		for n < len(tasks) && tasks[n].Commit == tasks[0].Commit {
 			n++
@@ -262,14 +272,18 @@ func executeRepository(ctx context.Context, py *execute.Python, repo *gitrepo.Re
 		}
 		err = repo.Export(ctx, tasks[0].Commit, dir)
 		for _, t := range tasks[:n] {
-			if err != nil {
+			if err != nil || !more() {
 				break
 			}
 			test, testErr := py.Test(dir, t)
 			if testErr != nil {
 				continue // a helper's assertion, for one
 			}
-			err = f(t, test)
+			var yes bool
+			if yes, err = f(t, test); yes {
+				decided++
+			}
+			tried++
 		}
 		if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
 			return err
