@@ -111,7 +111,7 @@ func (a *app) benchCosts(c *cobra.Command, o *benchRunOptions, benchmark string)
 		}
 		for _, m := range all {
 			costs.Methods = append(costs.Methods, report.Cost{Name: m.Name, Level: string(m.Level), AdaptSeconds: m.AdaptSeconds, AdaptFLOP: m.AdaptFLOP,
-				StoredBytes: m.StoredBytes, QuerySeconds: &m.QuerySeconds, QueryFLOP: &m.QueryFLOP, ExtraTokens: &m.ExtraTokens})
+				StoredBytes: m.StoredBytes, OnceSeconds: m.OnceSeconds, OnceFLOP: m.OnceFLOP, OnceBytes: m.OnceBytes, QuerySeconds: &m.QuerySeconds, QueryFLOP: &m.QueryFLOP, ExtraTokens: &m.ExtraTokens})
 			for _, n := range m.Notes {
 				if !slices.Contains(notes, n) {
 					notes = append(notes, n)
@@ -141,10 +141,14 @@ func printCosts(w io.Writer, costs *report.Costs) {
 		}
 		return number(*x / scale)
 	}
-	fmt.Fprintf(w, "%-50s %-10s %12s %12s %12s %10s %10s %8s\n", "method", "level", "adapt, ×", "adapt GFLOP", "stored kB", "query, ×", "GFLOP", "tokens")
+	fmt.Fprintf(w, "%-50s %-10s %12s %12s %12s %12s %10s %10s %8s\n", "method", "level", "adapt, ×", "adapt GFLOP", "once GFLOP", "stored kB", "query, ×", "GFLOP", "tokens")
 	for _, m := range costs.Methods {
-		fmt.Fprintf(w, "%-50s %-10s %12s %12s %12s %10s %10s %8s\n", m.Name, m.Level, known(m.AdaptSeconds, query[m.Level]), known(m.AdaptFLOP, 1e9),
-			known(m.StoredBytes, 1e3), known(m.QuerySeconds, query[m.Level]), known(m.QueryFLOP, 1e9), known(m.ExtraTokens, 1))
+		once := "–"
+		if m.OnceFLOP != nil {
+			once = known(m.OnceFLOP, 1e9)
+		}
+		fmt.Fprintf(w, "%-50s %-10s %12s %12s %12s %12s %10s %10s %8s\n", m.Name, m.Level, known(m.AdaptSeconds, query[m.Level]), known(m.AdaptFLOP, 1e9),
+			once, known(m.StoredBytes, 1e3), known(m.QuerySeconds, query[m.Level]), known(m.QueryFLOP, 1e9), known(m.ExtraTokens, 1))
 	}
 	fmt.Fprintf(w, "times are multiples of a query to the base; %s\n", costs.Note)
 }

@@ -36,10 +36,12 @@ type Measured struct {
 	Level disclosure.Level
 	// For each repository, before its first query; averages.
 	AdaptSeconds, AdaptFLOP, StoredBytes *float64
-	QuerySeconds                         float64 // median
-	QueryFLOP, ExtraTokens               float64 // averages
-	Queries, Repositories                int
-	Notes                                []string
+	// Once, however many repositories there are: the fit of a shared adapter.
+	OnceSeconds, OnceFLOP, OnceBytes *float64
+	QuerySeconds                     float64 // median
+	QueryFLOP, ExtraTokens           float64 // averages
+	Queries, Repositories            int
+	Notes                            []string
 }
 
 // metered is a method with what was measured of it so far.
@@ -244,6 +246,7 @@ func (x *metered) result(level disclosure.Level) Measured {
 	out.AdaptFLOP = average(x.adapt, func(a adaptation) *float64 { return a.flop })
 	out.StoredBytes = average(x.adapt, func(a adaptation) *float64 { return a.bytes })
 	for _, a := range x.adapt {
+		out.OnceSeconds, out.OnceFLOP, out.OnceBytes = a.once.seconds, a.once.flop, a.once.bytes // the same each time
 		for _, note := range a.notes {
 			if !slices.Contains(out.Notes, note) {
 				out.Notes = append(out.Notes, note)

@@ -1,6 +1,7 @@
 package method
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,13 @@ import (
 // adaptation is what it takes to adapt to one repository; nil is not known.
 type adaptation struct {
 	seconds, flop, bytes *float64
+	once                 once
 	notes                []string
 }
+
+// once is what is paid once, however many repositories there are; nil where there
+// is nothing of the kind, or it is not known.
+type once struct{ seconds, flop, bytes *float64 }
 
 // adds sums what two parts take; what one of them doesn't know isn't known.
 func (a adaptation) adds(b adaptation) adaptation {
@@ -31,7 +37,14 @@ func (a adaptation) adds(b adaptation) adaptation {
 		}
 		return new(*x + *y)
 	}
-	return adaptation{sum(a.seconds, b.seconds), sum(a.flop, b.flop), sum(a.bytes, b.bytes), append(a.notes, b.notes...)}
+	known := func(x, y *float64) *float64 {
+		if x == nil || y == nil {
+			return cmp.Or(x, y)
+		}
+		return new(*x + *y)
+	}
+	return adaptation{sum(a.seconds, b.seconds), sum(a.flop, b.flop), sum(a.bytes, b.bytes),
+		once{known(a.once.seconds, b.once.seconds), known(a.once.flop, b.once.flop), known(a.once.bytes, b.once.bytes)}, append(a.notes, b.notes...)}
 }
 
 func nothing() adaptation { return adaptation{seconds: new(0.0), flop: new(0.0), bytes: new(0.0)} }
@@ -166,12 +179,13 @@ func sizeOf(path string) (float64, error) {
 
 // tuned reads what an adapter that was fitted beforehand has taken.
 func tuned(p *costed, repository string, n sizes) (adaptation, error) {
-	var path, shared string
+	var path string
+	shared := false
 	switch one := p.method.(type) {
 	case *PerRepository:
 		path = filepath.Join(one.Dir, tune.FolderOf(repository))
 	case *Fixed:
-		path, shared = p.part.Settings["dir"], p.part.String()+" was fitted once for all repositories: its whole fit counts for each of them"
+		path, shared = p.part.Settings["dir"], true
 	default: // the base
 		return nothing(), nil
 	}
@@ -193,9 +207,15 @@ func tuned(p *costed, repository string, n sizes) (adaptation, error) {
 	if err != nil {
 		return adaptation{}, err
 	}
-	out.seconds, out.flop = &result.Seconds, new(6*n.parameters()*float64(result.Tokens))
-	if shared != "" {
-		out.notes = []string{shared}
+	out.seconds, out.flop = &result.Seconds, new(n.fit(result))
+	if shared {
+		fitted := once{out.seconds, out.flop, out.bytes}
+		out = nothing()
+		out.once = fitted
+		out.notes = []string{p.part.String() + " was fitted once for all repositories: its fit is counted once, and no repository needs another one"}
+	}
+	if result.Labels == 0 {
+		out.notes = append(out.notes, fmt.Sprintf("the record of %s doesn't say how many tokens were predicted: the output counts for every token, which is too much", p.part))
 	}
 	out.notes = append(out.notes, fmt.Sprintf("seconds of %s are those of its fit, on the machine and at the time of the fit", p.part))
 	return out, nil

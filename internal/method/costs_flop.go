@@ -6,6 +6,7 @@ import (
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/retrieve"
+	"github.com/code2lora/code2lora/internal/tune"
 )
 
 // sizes are those numbers of a base that decide how much it computes. A weight
@@ -57,6 +58,39 @@ func (s sizes) windows(tokens, window, blocks int) float64 {
 func (s sizes) query(prompt, answer int, factors float64) float64 {
 	read := prompt + max(answer-1, 0)
 	return s.pass(read, s.blocks) + 2*factors*float64(read) + 2*s.head*float64(max(answer, 1))
+}
+
+// fit is the FLOP of a fit, of its steps without validations. For each token and
+// weight W of a linear layer, y = Wx is 2 FLOP, the gradient of its input, W'g,
+// is 2, and the gradient of the weight, g·x', is 2. The usual 6 for each weight
+// hold where all weights are trained. Here
+//
+//   - frozen weights have no gradient of their own: 2 + 2. These are those of the
+//     adapted blocks, and of the output, which only labelled tokens pass;
+//   - below the lowest adapted block nothing needs a gradient: 2;
+//   - an adapter's factors have all three: 6;
+//   - weights that are trained themselves (the method full) have the third one on
+//     top: 2 + 2 + 2.
+//
+// Attention between tokens, optimiser and recomputation are left out, and what
+// windows share counts in each, so this is what the fit needs and not what an
+// engine may do beyond that. A record without labels has the output counted for
+// every token, which is more than was needed.
+func (s sizes) fit(r *tune.Result) float64 {
+	tokens, labels := float64(r.Tokens), float64(r.Labels)
+	if r.Labels == 0 {
+		labels = tokens
+	}
+	adapted := s.blocks
+	if r.Options.Layers > 0 {
+		adapted = min(float64(r.Options.Layers), s.blocks)
+	}
+	flop := 2*s.block*s.blocks*tokens + 2*s.head*labels // forward
+	flop += 2*s.block*adapted*tokens + 2*s.head*labels  // gradients of inputs
+	if r.Options.Method == tune.Full {
+		return flop + 2*float64(r.Parameters)*tokens
+	}
+	return flop + 6*float64(r.Parameters)*tokens
 }
 
 // factorsOf counts the numbers of an adapter that a token passes: those of a

@@ -14,6 +14,7 @@ import (
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/repopeft"
 	"github.com/code2lora/code2lora/internal/retrieve"
+	"github.com/code2lora/code2lora/internal/tune"
 )
 
 // meter measures with a tiny model.
@@ -64,7 +65,7 @@ func TestMeasure(t *testing.T) {
 	m, tasks := meter(t)
 	m.Runner.Layout.ContextTokens = 100
 	c := &m.Runner.Engine.Model.Config
-	fitted := saved(t, m.Runner.Engine.Model, t.TempDir(), `{"seconds": 12, "tokens": 1000}`)
+	fitted := saved(t, m.Runner.Engine.Model, t.TempDir(), `{"seconds": 12, "tokens": 1000, "labels": 100, "parameters": 50, "options": {"method": "lora"}}`)
 	plain := saved(t, m.Runner.Engine.Model, t.TempDir(), "")
 	names := []string{"base", "bm25:k=1,unit=test", "dense:k=1", "adapter:dir=" + fitted, "adapter:dir=" + plain, "adapter:dir=" + fitted + "+bm25:k=1"}
 	all, err := m.Measure(t.Context(), specs(t, names...), tasks)
@@ -92,14 +93,19 @@ func TestMeasure(t *testing.T) {
 	if !(value(dense.AdaptFLOP) > 0) || !(value(dense.StoredBytes) > 0) {
 		t.Errorf("dense: got %+v, want FLOP of vectors, and bytes", dense)
 	}
-	if got, want := value(tuned.AdaptFLOP), 6000*Parameters(c); value(tuned.AdaptSeconds) != 12 || got != want || !(value(tuned.StoredBytes) > 1000) {
-		t.Errorf("a fitted adapter: got %g s, %g FLOP, %g bytes, want 12, %g and those of its files", value(tuned.AdaptSeconds), got, value(tuned.StoredBytes), want)
+	// A shared adapter's fit is counted once, and not for each repository.
+	want := sizesOf(c).fit(&tune.Result{Tokens: 1000, Labels: 100, Parameters: 50})
+	if got := value(tuned.OnceFLOP); value(tuned.OnceSeconds) != 12 || got != want || !(value(tuned.OnceBytes) > 1000) {
+		t.Errorf("a fitted adapter: got %g s, %g FLOP, %g bytes once, want 12, %g and those of its files", value(tuned.OnceSeconds), got, value(tuned.OnceBytes), want)
+	}
+	if value(tuned.AdaptSeconds) != 0 || value(tuned.AdaptFLOP) != 0 || value(tuned.StoredBytes) != 0 {
+		t.Errorf("a fitted adapter: got %+v, want nothing for each repository", tuned)
 	}
 	if unknown.AdaptSeconds != nil || unknown.AdaptFLOP != nil || !strings.Contains(strings.Join(unknown.Notes, ""), "no tune.json") {
 		t.Errorf("an adapter without a record: got %+v, want no costs, and a note", unknown)
 	}
-	if got, want := value(both.StoredBytes), value(tuned.StoredBytes); got <= want || !(value(both.AdaptSeconds) >= 12) {
-		t.Errorf("adapter and bm25: got %g bytes, %g s, want more than the adapter's %g, and at least 12", got, value(both.AdaptSeconds), want)
+	if value(both.StoredBytes) <= 0 || value(both.OnceSeconds) != 12 || value(both.OnceBytes) != value(tuned.OnceBytes) {
+		t.Errorf("adapter and bm25: got %+v, want the index for each repository, and the adapter once", both)
 	}
 }
 
@@ -111,6 +117,34 @@ func TestMeasureRefuses(t *testing.T) {
 	broken := saved(t, m.Runner.Engine.Model, t.TempDir(), "{")
 	if _, err := m.Measure(t.Context(), specs(t, "adapter:dir="+broken), tasks); err == nil || !strings.Contains(err.Error(), "tune.json") {
 		t.Errorf("a broken record: got %v, want an error that names it", err)
+	}
+}
+
+// TestFitFLOP compares the formula with a sum over matrices: which gradients each
+// needs.
+func TestFitFLOP(t *testing.T) {
+	c := &model.Config{HiddenSize: 4, IntermediateSize: 6, NumHiddenLayers: 3, NumAttentionHeads: 2, NumKeyValueHeads: 1, HeadDim: 2, VocabSize: 10}
+	const block, head, tokens, labels = 4*4 + 2*4*2 + 4*4 + 3*4*6, 40, 100, 7
+	lora := 0.0
+	for layer := range 3 {
+		lora += 2 * block * tokens // forward
+		if layer > 0 {
+			lora += 2 * block * tokens // the input's gradient
+		}
+	}
+	lora += (2 + 2) * head * labels
+	all := 3.0*(2+2+2)*block*tokens + (2+2)*head*labels
+	for name, tt := range map[string]struct {
+		result tune.Result
+		want   float64
+	}{
+		"LoRA of two layers":      {tune.Result{Tokens: tokens, Labels: labels, Parameters: 11, Options: tune.Options{Method: tune.LoRA, Layers: 2}}, lora + (2+2+2)*11*tokens},
+		"all weights":             {tune.Result{Tokens: tokens, Labels: labels, Parameters: 3 * block, Options: tune.Options{Method: tune.Full}}, all},
+		"a record without labels": {tune.Result{Tokens: tokens, Parameters: 11, Options: tune.Options{Method: tune.LoRA, Layers: 2}}, lora + 6*11*tokens + 4*head*(tokens-labels)},
+	} {
+		if got := sizesOf(c).fit(&tt.result); got != tt.want {
+			t.Errorf("%s: got %g FLOP, want %g", name, got, tt.want)
+		}
 	}
 }
 

@@ -28,6 +28,11 @@ type Cost struct {
 	AdaptSeconds *float64 `json:"adapt_seconds,omitempty"`
 	AdaptFLOP    *float64 `json:"adapt_flop,omitempty"`
 	StoredBytes  *float64 `json:"stored_bytes,omitempty"`
+	// OnceSeconds, OnceFLOP and OnceBytes are paid once for all repositories: the
+	// fit of a shared adapter, and the adapter. Left out: nothing that is counted.
+	OnceSeconds *float64 `json:"once_seconds,omitempty"`
+	OnceFLOP    *float64 `json:"once_flop,omitempty"`
+	OnceBytes   *float64 `json:"once_bytes,omitempty"`
 	// QuerySeconds and QueryFLOP are those of one answer, with the context.
 	QuerySeconds *float64 `json:"query_seconds,omitempty"`
 	QueryFLOP    *float64 `json:"query_flop,omitempty"`
@@ -67,6 +72,7 @@ func (c *Costs) Validate() error {
 			name  string
 			value *float64
 		}{{"adapt_seconds", m.AdaptSeconds}, {"adapt_flop", m.AdaptFLOP}, {"stored_bytes", m.StoredBytes},
+			{"once_seconds", m.OnceSeconds}, {"once_flop", m.OnceFLOP}, {"once_bytes", m.OnceBytes},
 			{"query_seconds", m.QuerySeconds}, {"query_flop", m.QueryFLOP}, {"extra_tokens", m.ExtraTokens}} {
 			if v.value != nil && !(*v.value >= 0) {
 				errs = append(errs, fmt.Errorf("method %q: %s is %g, want 0 or more", m.Name, v.name, *v.value))
@@ -105,6 +111,7 @@ type price struct {
 	querySeconds, baseQuery float64
 	adaptSeconds, adaptFLOP float64
 	storedBytes             float64
+	onceSeconds, onceFLOP   float64 // for all repositories together; 0 if there is nothing that is counted
 }
 
 // price returns what a row costs.
@@ -112,6 +119,12 @@ func (b *builder) price(e *entry) price {
 	c, base := b.costs.of(e.spec.text, e.level), b.costs.of(baseName, e.level)
 	p := price{tokens: known(c.ExtraTokens), querySeconds: known(c.QuerySeconds), baseQuery: known(base.QuerySeconds),
 		adaptSeconds: known(c.AdaptSeconds), adaptFLOP: known(c.AdaptFLOP), storedBytes: known(c.StoredBytes)}
+	if c.OnceSeconds != nil {
+		p.onceSeconds = *c.OnceSeconds
+	}
+	if c.OnceFLOP != nil {
+		p.onceFLOP = *c.OnceFLOP
+	}
 	if math.IsNaN(p.tokens) {
 		p.tokens, _ = mean(e.scores, contextTokens)
 	}
@@ -138,7 +151,7 @@ func (b *builder) costSection(level int, c *condition, suites []*suite) error {
 		text += fmt.Sprintf("Where no FLOP are given, those of a context are 2 × %s parameters × its tokens. ", quantity(b.Parameters, ""))
 	}
 	if b.costs != nil {
-		text += "Times are multiples of the base's query on the same machine. Adaptation is of one repository, once; for retrieval it counts as nothing unless it was measured."
+		text += "Times are multiples of the base's query on the same machine. Adaptation is of one repository, once; for retrieval it counts as nothing unless it was measured. What is paid once for all repositories, such as the fit of a shared adapter, stands apart; the training of a checkpoint isn't counted."
 	}
 	b.doc.text("%s", strings.TrimSpace(text))
 	if b.costs != nil && b.costs.Note != "" {
@@ -214,6 +227,7 @@ func (b *builder) costTable(c *condition, s *suite, front map[string]map[*entry]
 		{Name: "exact match, %", CSV: intervalColumns("exact")}, {Name: "context tokens", CSV: []string{"context_tokens"}}, {Name: "on the front of", Text: true},
 		{Name: "FLOP a query, beyond base", CSV: []string{"extra_flop"}}, {Name: "query time, of base's", CSV: []string{"query_time"}},
 		{Name: "adaptation, FLOP", CSV: []string{"adapt_flop"}}, {Name: "adaptation, in queries of base", CSV: []string{"adapt_time"}},
+		{Name: "once for all repositories, FLOP", CSV: []string{"once_flop"}},
 		{Name: "stored bytes", CSV: []string{"stored_bytes"}}}}
 	for _, e := range s.entries {
 		p := b.price(e)
@@ -228,6 +242,7 @@ func (b *builder) costTable(c *condition, s *suite, front map[string]map[*entry]
 			intervalCell(stats.Mean(values(e.scores, exact), b.Stats), 100, percent), numberCell(p.tokens, 0), {Text: strings.Join(at, ", ")},
 			{Text: quantity(p.extraFLOP, ""), Values: []any{p.extraFLOP}}, {Text: times(query), Values: []any{query}},
 			{Text: quantity(p.adaptFLOP, ""), Values: []any{p.adaptFLOP}}, {Text: times(adapt), Values: []any{adapt}},
+			{Text: quantity(p.onceFLOP, ""), Values: []any{p.onceFLOP}},
 			{Text: quantity(p.storedBytes, "B"), Values: []any{p.storedBytes}}}})
 	}
 	b.doc.table(t)
@@ -238,7 +253,7 @@ func (b *builder) breakEvens(c *condition, s *suite) {
 	if b.costs == nil {
 		return
 	}
-	t := &table{ID: c.id + s.id + "-break-even", Caption: s.name + ": queries to one repository after which an adapter has cost less than retrieval",
+	t := &table{ID: c.id + s.id + "-break-even", Caption: s.name + ": queries to one repository after which an adapter has cost less than retrieval; where it was fitted once for all repositories, queries to all of them together",
 		Columns: []column{{Name: "adapter", Text: true}, {Name: "retrieval", Text: true}, {Name: "level", Text: true},
 			{Name: "exact match, points", CSV: intervalColumns("exact_difference")}, {Name: "in FLOP", CSV: []string{"queries_flop", "flop"}},
 			{Name: "in time", CSV: []string{"queries_time", "time"}}}}
@@ -250,8 +265,8 @@ func (b *builder) breakEvens(c *condition, s *suite) {
 			x, y := b.price(p.a), b.price(p.b)
 			t.Rows = append(t.Rows, tableRow{Runs: append(p.a.numbers(), p.b.numbers()...), Cells: []cell{{Text: p.a.label}, {Text: p.b.label}, {Text: level},
 				intervalCell(stats.Difference(pairs(p.a, p.b, exact), b.Stats), 100, signedPercent),
-				breakEvenCell(x.adaptFLOP-y.adaptFLOP, y.extraFLOP-x.extraFLOP),
-				breakEvenCell(x.adaptSeconds-y.adaptSeconds, y.querySeconds-x.querySeconds)}})
+				breakEvenCell(x.adaptFLOP+x.onceFLOP-y.adaptFLOP, y.extraFLOP-x.extraFLOP),
+				breakEvenCell(x.adaptSeconds+x.onceSeconds-y.adaptSeconds, y.querySeconds-x.querySeconds)}})
 		}
 	}
 	if len(t.Rows) > 0 {

@@ -68,6 +68,7 @@ type state struct {
 	Step           int          `json:"step"`
 	Draws          int          `json:"draws"`
 	Tokens         int          `json:"tokens"`
+	Labels         int          `json:"labels"`
 	BestStep       int          `json:"best_step"`
 	Best           *train.Total `json:"best,omitempty"`
 	BaseValidation *train.Total `json:"base_validation,omitempty"` // before the first step
@@ -185,6 +186,7 @@ func (f *Fit) step(ctx context.Context) (Progress, error) {
 	p.LearningRate = o.rate(f.state.Step, f.steps)
 	f.optim.Step(f.factors.params, p.LearningRate)
 	f.state.Step, f.state.Draws, f.state.Tokens = p.Step, p.Draws, f.state.Tokens+p.Tokens
+	f.state.Labels += labels
 	seconds := time.Since(began).Seconds()
 	f.state.Seconds += seconds
 	if seconds > 0 {

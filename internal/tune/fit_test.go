@@ -144,6 +144,15 @@ func TestFit(t *testing.T) {
 			if r.Steps != len(losses) || r.Draws != 6*NumTasks(f.Train) || r.Tasks != NumTasks(f.Train) || r.Repositories != 2 {
 				t.Errorf("result %+v: want %d steps, %d draws", r, len(losses), 6*NumTasks(f.Train))
 			}
+			labels := 0
+			for _, repo := range f.Train {
+				for _, w := range repo.flat().Windows {
+					labels += 6 * len(f.Options.sequence(&w, f.EOS).Labels)
+				}
+			}
+			if r.Labels != labels {
+				t.Errorf("%d tokens predicted, want %d", r.Labels, labels)
+			}
 			a, err := adapter.ReadNative(AdapterDir(dir))
 			if err != nil {
 				t.Fatal(err)

@@ -34,16 +34,19 @@ type Result struct {
 	Options  Options      `json:"options"`
 	// Repository is that of a fit of its own tasks; OwnOfTest marks one of the
 	// test split, which nothing was chosen by.
-	Repository      string  `json:"repository,omitempty"`
-	OwnOfTest       bool    `json:"own_tasks_of_test,omitempty"`
-	Repositories    int     `json:"repositories"`
-	Tasks           int     `json:"tasks"` // different training tasks
-	ValidationTasks int     `json:"validation_tasks"`
-	Parameters      int     `json:"parameters"` // trained ones
-	Steps           int     `json:"steps"`      // taken
-	Draws           int     `json:"draws"`      // training tasks seen, repeated ones counted again
-	Tokens          int     `json:"tokens"`     // through the base in training
-	Seconds         float64 `json:"seconds"`    // of steps and validations
+	Repository      string `json:"repository,omitempty"`
+	OwnOfTest       bool   `json:"own_tasks_of_test,omitempty"`
+	Repositories    int    `json:"repositories"`
+	Tasks           int    `json:"tasks"` // different training tasks
+	ValidationTasks int    `json:"validation_tasks"`
+	Parameters      int    `json:"parameters"` // trained ones
+	Steps           int    `json:"steps"`      // taken
+	Draws           int    `json:"draws"`      // training tasks seen, repeated ones counted again
+	Tokens          int    `json:"tokens"`     // through the base in training
+	// Labels counts the tokens that were predicted, of which alone the output is
+	// computed; 0 in a record of an earlier version.
+	Labels  int     `json:"labels,omitempty"`
+	Seconds float64 `json:"seconds"` // of steps and validations
 	// BestStep is the step whose adapter was kept; 0 is the base, if no step was
 	// better. SelectedBy is "cross_entropy" or "exact_match" on the validation
 	// tasks, or "last step" without any.
@@ -244,7 +247,7 @@ func (f *Fit) result(id string) *Result {
 	r := &Result{
 		Identity: id, Base: f.Provenance.Base, Options: f.Options, OwnOfTest: f.OwnOfTest,
 		Repositories: len(f.Train), Tasks: NumTasks(f.Train), ValidationTasks: NumTasks(f.Validation),
-		Parameters: f.factors.numParameters(), Steps: s.Step, Draws: s.Draws, Tokens: s.Tokens, Seconds: s.Seconds,
+		Parameters: f.factors.numParameters(), Steps: s.Step, Draws: s.Draws, Tokens: s.Tokens, Labels: s.Labels, Seconds: s.Seconds,
 		BestStep: s.BestStep, SelectedBy: f.Options.Select, Validation: s.Best, BaseValidation: s.BaseValidation,
 	}
 	if len(f.check) == 0 {
