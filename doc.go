@@ -33,6 +33,9 @@
 // evolve has the state of a repository that follows its commits: a recurrence
 // over diffs whose output is the context of a head.
 //
+// state keeps such states, a folder or a bucket full of them, for all processes
+// and machines that follow a repository.
+//
 // runs, which is not in internal/, has the configurations of the training runs
 // and the checkpoints that come with the program.
 //

@@ -28,7 +28,7 @@ const modulePath = "github.com/code2lora/code2lora"
 var layers = [][]string{
 	{"internal/embedding", "internal/gitrepo", "internal/half", "internal/hub", "internal/kernel", "internal/lru",
 		"internal/memory", "internal/stats", "internal/store", "internal/testutil", "internal/tokenizer", "runs"},
-	{"internal/gguf", "internal/safetensors"},
+	{"internal/gguf", "internal/safetensors", "internal/state"},
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
 	{"internal/dataset", "internal/metric", "internal/model"},
 	{"internal/compute", "internal/repopeft"},
@@ -52,6 +52,7 @@ var closed = map[string][]string{
 	"internal/gguf":        {"internal/half", "internal/store"},
 	"internal/safetensors": {"internal/half", "internal/store"},
 	"internal/nn":          {"internal/kernel"},
+	"internal/state":       {"internal/store"},
 	"internal/syntax":      {}, // has cgo: whoever imports it is built with it
 }
 

@@ -9,6 +9,7 @@
 //	locks/            lock files, empty
 //	vectors/          a [Cache] of encoder vectors
 //	trunk/            a [Cache] of hidden states, see package compute
+//	states/           states of repositories, see package state
 //	repositories/     clones of repositories that were given as URLs
 //
 // All of it can be deleted at any time; what is missing is made again.
@@ -209,6 +210,19 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 		return nil, err
 	}
 	if _, err := l.TryLockContext(ctx, lockPoll); err != nil {
+		return nil, fmt.Errorf("waiting for lock %s: %w", path, err)
+	}
+	return func() { l.Unlock() }, nil
+}
+
+// ShareLock takes a shared lock of the file at path, of which there may be any
+// number at a time, but none while somebody has the lock of [Lock].
+func ShareLock(ctx context.Context, path string) (unlock func(), err error) {
+	l, err := newLock(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := l.TryRLockContext(ctx, lockPoll); err != nil {
 		return nil, fmt.Errorf("waiting for lock %s: %w", path, err)
 	}
 	return func() { l.Unlock() }, nil
