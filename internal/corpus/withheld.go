@@ -18,8 +18,8 @@ import (
 type withheld struct {
 	file, function string
 	// within tells that the function's head stands above the statement, so that
-	// the statement counts only where such a head stands above it, in any file.
-	// Without, it counts anywhere in its own file.
+	// the statement counts in any file where such a head stands above it. In its
+	// own file it counts anywhere, unless it is short and the function is another.
 	within    bool
 	statement string // from the first letter of the line to the end of the target
 	part      dataset.Split
@@ -27,6 +27,11 @@ type withheld struct {
 
 // headBytes is how much of a statement is looked up at once.
 const headBytes = 12
+
+// minStatement is the length from which on a statement that stands in another
+// function of its file is taken for the one that will be asked: not a bracket, or
+// an argument that has a line of its own.
+const minStatement = 16
 
 // headOf is the key of a statement.
 func headOf(statement string) string { return statement[:min(len(statement), headBytes)] }
@@ -106,8 +111,11 @@ func (w *withheld) stands(file, text string, at int) bool {
 	if after, _ := utf8.DecodeRuneInString(rest); isWord(before) && isWord(after) {
 		return false // it is a longer answer
 	}
+	if w.file == file && (!w.within || len(w.statement) >= minStatement) {
+		return true
+	}
 	if !w.within {
-		return w.file == file
+		return false
 	}
 	_, ok = head(text, lineStart(text, at), w.function)
 	return ok

@@ -54,6 +54,7 @@ class TestThree:
 
     def test_six(self):
         assert six() == 444
+        assert four() == 444 # again
         assert six(1) == «v:test_six:666»
 
 def test_seven():
@@ -71,7 +72,7 @@ func TestWithheld(t *testing.T) {
 	// One that isn't in the corpus, such as a call.
 	c.Withhold(marked("t.py", repopeft.Call, "def test_one():\n    first(1)\n    assert zero() == «x:test_one:zero_of_another_track»\n")[0])
 	extra := marked("old_name.py", repopeft.Assertion, "def test_one():\n    assert zero() == zero_of_another_track\n    assert one() == «t:test_one:1»\n"+
-		"def test_two():\n    assert two(x) == 2222\n    pass\n\ndef test_eight():\n    assert eight() == «t:test_eight:8»\n")
+		"def test_two():\n    assert two(x) == 2222\n    pass\n\ndef test_eight():\n    assert four() == 444 # elsewhere\n    assert eight() == «t:test_eight:8»\n")
 	if err := c.AddTasks(sequenceOf(extra...), false); err != nil {
 		t.Fatal(err)
 	}
@@ -81,8 +82,8 @@ func TestWithheld(t *testing.T) {
 		gone    []string
 		there   []string
 	}{
-		{dataset.Train, []string{"11", "33", "55", "77", "assert seven() == 7", "1", "8"}, []string{" 222\n", " 222,", "223", "setup_of_two", "parametrize", "444\n        assert five", "666", "zero_of"},
-			[]string{"import pkg", "three() == 33\n        assert five() == 55", "two(x) == 2222", "def test_seven"}},
+		{dataset.Train, []string{"11", "33", "55", "77", "assert seven() == 7", "1", "8"}, []string{" 222\n", " 222,", "223", "setup_of_two", "parametrize", "444\n        assert five", "again", "666", "zero_of"},
+			[]string{"import pkg", "three() == 33\n        assert five() == 55", "two(x) == 2222", "elsewhere", "def test_seven"}},
 		{dataset.Validation, []string{"223", "666"}, []string{" 222\n", "four()"}, []string{"one() == 11", "six() == 444"}},
 		{dataset.Test, []string{"222", "444"}, nil, []string{"one() == 11"}},
 	} {
