@@ -231,6 +231,10 @@ func (b *builder) costTable(c *condition, s *suite, front map[string]map[*entry]
 		{Name: "stored bytes", CSV: []string{"stored_bytes"}}}}
 	for _, e := range s.entries {
 		p := b.price(e)
+		once := cell{Text: "–", Values: []any{p.onceFLOP}}
+		if p.onceFLOP > 0 {
+			once.Text = quantity(p.onceFLOP, "")
+		}
 		var at []string
 		for _, l := range s.levels() {
 			if front[l][e] {
@@ -242,8 +246,7 @@ func (b *builder) costTable(c *condition, s *suite, front map[string]map[*entry]
 			intervalCell(stats.Mean(values(e.scores, exact), b.Stats), 100, percent), numberCell(p.tokens, 0), {Text: strings.Join(at, ", ")},
 			{Text: quantity(p.extraFLOP, ""), Values: []any{p.extraFLOP}}, {Text: times(query), Values: []any{query}},
 			{Text: quantity(p.adaptFLOP, ""), Values: []any{p.adaptFLOP}}, {Text: times(adapt), Values: []any{adapt}},
-			{Text: quantity(p.onceFLOP, ""), Values: []any{p.onceFLOP}},
-			{Text: quantity(p.storedBytes, "B"), Values: []any{p.storedBytes}}}})
+			once, {Text: quantity(p.storedBytes, "B"), Values: []any{p.storedBytes}}}})
 	}
 	b.doc.table(t)
 }

@@ -51,6 +51,24 @@ func TestCosts(t *testing.T) {
 	}
 }
 
+// TestOnce: the fit of a shared adapter counts once, and is no adaptation.
+func TestOnce(t *testing.T) {
+	costs := writeJSON(t, t.TempDir()+"/costs.json", map[string]any{"format": 1, "methods": []any{
+		map[string]any{"name": "base", "query_seconds": 1, "query_flop": 10},
+		map[string]any{"name": "bm25", "query_seconds": 3, "query_flop": 30},
+		map[string]any{"name": "adapter", "adapt_seconds": 0, "adapt_flop": 0, "once_seconds": 100, "once_flop": 4000, "query_seconds": 1, "query_flop": 10},
+	}})
+	runs := t.TempDir()
+	r := build(t, Options{Costs: costs, Runs: []string{simple(t, runs, "base", "tree", shape{perRepo: 10, hits: []int{2}}),
+		simple(t, runs, "bm25", "tree", shape{perRepo: 10, hits: []int{4}, context: 9}), simple(t, runs, "adapter", "tree", shape{perRepo: 10, hits: []int{5}})}})
+	tb := r.doc.find(t, "static-cr-costs")
+	wantColumn(t, tb, "adaptation, FLOP", "0", "0", "0")
+	wantColumn(t, tb, "once for all repositories, FLOP", "–", "–", "4.00 k")
+	be := r.doc.find(t, "static-cr-break-even")
+	wantColumn(t, be, "in FLOP", "200")
+	wantColumn(t, be, "in time", "50")
+}
+
 func TestBreakEven(t *testing.T) {
 	for _, tt := range []struct {
 		more, saved float64

@@ -101,6 +101,19 @@ func TestLevels(t *testing.T) {
 	wantColumn(t, tree, "B", "Pretrained", "Pretrained", "bm25:k=3")
 }
 
+// TestOwnAdapterLevel: what was fitted to tests of a repository is at the level
+// that shows tests, whatever its run says.
+func TestOwnAdapterLevel(t *testing.T) {
+	runs := t.TempDir()
+	var dirs []string
+	for _, m := range [][2]string{{"base", "production"}, {"bm25", "tree"}, {"own-adapter:dir=a", "production"}} {
+		dirs = append(dirs, simple(t, runs, m[0], m[1], shape{perRepo: 10, hits: []int{3}}))
+	}
+	tb := build(t, Options{Runs: dirs}).doc.find(t, "static-cr-costs")
+	wantColumn(t, tb, "method", "base", "bm25", "own-adapter:dir=a")
+	wantColumn(t, tb, "level", "production", "tree", "tree")
+}
+
 func TestComparisons(t *testing.T) {
 	dir := t.TempDir()
 	r := build(t, Options{Runs: []string{
