@@ -26,7 +26,7 @@
 //
 // A repository is data from a stranger. Git runs with --git-dir and thus
 // without discovery, ignoring the caller's GIT_ variables and configuration;
-// hooks, the file system monitor, replace refs, lazy fetching and terminal
+// hooks, the file system monitor, replace refs, grafts, lazy fetching and terminal
 // prompts are off. Refs that begin with "-" are refused. Symbolic links are
 // never followed, and archives cannot write outside their own temporary
 // directory.

@@ -71,7 +71,7 @@ func environment(network bool) []string {
 	env = append(env,
 		"LC_ALL=C", // messages are matched and quoted
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "SSH_ASKPASS_REQUIRE=never",
-		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_REPLACE_OBJECTS=1",
+		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_REPLACE_OBJECTS=1", "GIT_GRAFT_FILE="+os.DevNull,
 	)
 	if network {
 		return append(env, "GIT_ALLOW_PROTOCOL="+strings.Join(fetchProtocols, ":"))
