@@ -61,6 +61,7 @@ var closed = map[string][]string{
 var dependencies = map[string][]string{
 	"github.com/adrg/xdg":               {"internal/store"},
 	"github.com/bmatcuk/doublestar/v4":  {"internal/gitrepo"},
+	"github.com/fsnotify/fsnotify":      {"internal/follow"},
 	"github.com/gofrs/flock":            {"internal/gitrepo", "internal/hub", "internal/store"},
 	"github.com/google/licensecheck":    {"internal/mine"},
 	"github.com/parquet-go/parquet-go":  {"internal/repopeft"},

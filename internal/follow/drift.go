@@ -1,0 +1,113 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/state"
+)
+
+// Drift compares the adapter of a state that has followed commits with that of a
+// state begun at the same commit.
+type Drift struct {
+	Commit   string  `json:"commit"`
+	Anchor   string  `json:"anchor"`
+	Steps    int     `json:"steps"` // commits since the anchor
+	Churn    float64 `json:"churn"`
+	Distance float64 `json:"distance"` // ‖ΔW − ΔW'‖ / ‖ΔW'‖, where ΔW' is of the state begun there
+	Cosine   float64 `json:"cosine"`   // of ΔW and ΔW'
+	Anchored float64 `json:"anchored"` // the same distance of the state at the anchor, which never moved
+	Seconds  float64 `json:"seconds"`  // to begin a state
+}
+
+// ErrNoStates is returned when no commit of a history has a state.
+var ErrNoStates = errors.New("no commit of the history has a state")
+
+// Measure measures the drift of the stored states at n commits of the history,
+// evenly spread over those that have one and are no anchors, and notes it with
+// them. report is told each, oldest first; it may be nil.
+func Measure(ctx context.Context, j Job, n int, report func(Drift)) ([]Drift, error) {
+	lines, _, err := Log(ctx, j, 0)
+	if err != nil {
+		return nil, err
+	}
+	var entries []state.Entry
+	for i := len(lines) - 1; i >= 0; i-- {
+		if e := lines[i].State; e != nil && e.Steps > 0 {
+			entries = append(entries, *e)
+		}
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%s: %w that has followed others: update it first, from an older commit", j.Repo.Name(), ErrNoStates)
+	}
+	n = min(n, len(entries))
+	if n < 1 {
+		return nil, fmt.Errorf("drift at %d commits: want at least 1", n)
+	}
+	var list []Drift
+	for i := range n {
+		e := entries[(i+1)*len(entries)/n-1] // the newest is one
+		d, err := j.measure(ctx, e)
+		if err != nil {
+			return list, fmt.Errorf("commit %.12s: %w", e.Commit, err)
+		}
+		list = append(list, *d)
+		if report != nil {
+			report(*d)
+		}
+	}
+	return list, nil
+}
+
+func (j Job) measure(ctx context.Context, e state.Entry) (*Drift, error) {
+	e, data, err := j.Store.Get(ctx, e.Key)
+	if err != nil {
+		return nil, err
+	}
+	evolved, err := j.decoded(data)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	s, err := j.Follower.Begin(ctx, j.Repo, e.Commit, j.Progress)
+	if err != nil {
+		return nil, err
+	}
+	d := &Drift{Commit: e.Commit, Anchor: e.Anchor, Steps: e.Steps, Churn: e.Notes[NoteChurn], Seconds: time.Since(began).Seconds()}
+	fresh, err := j.Follower.Adapter(s)
+	if err != nil {
+		return nil, err
+	}
+	if d.Distance, err = adapter.Distance(evolved, fresh); err != nil {
+		return nil, err
+	}
+	if d.Cosine, err = adapter.Cosine(evolved, fresh); err != nil {
+		return nil, err
+	}
+	k := e.Key
+	k.Commit = e.Anchor
+	if _, still, err := j.Store.Get(ctx, k); err == nil {
+		old, err := j.decoded(still)
+		if err != nil {
+			return nil, err
+		}
+		if d.Anchored, err = adapter.Distance(old, fresh); err != nil {
+			return nil, err
+		}
+	} else if !errors.Is(err, state.ErrNotFound) && !errors.Is(err, state.ErrCorrupt) {
+		return nil, err
+	}
+	e.Notes[NoteDrift] = d.Distance
+	return d, j.Store.Put(ctx, e, data)
+}
+
+func (j Job) decoded(data []byte) (*adapter.Adapter, error) {
+	s, err := j.Follower.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	return j.Follower.Adapter(s)
+}

@@ -1,0 +1,160 @@
+package follow
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/evolve"
+	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/state"
+)
+
+// Root as a Job's From begins at the first commit of the history.
+const Root = "root"
+
+// Job says which history to follow, and with what.
+type Job struct {
+	Repo     *gitrepo.Repo
+	Ref      string // empty: HEAD
+	Follower evolve.Follower
+	Store    *state.Store
+
+	// From is where to begin when no commit of the history has a state: empty
+	// for the commit at Ref itself, Root, or a ref on the first-parent history.
+	From string
+	// Fresh begins at Ref, whatever is stored.
+	Fresh bool
+	// Every stores the state of each commit whose number of steps is a multiple of
+	// it, besides the last one; 0 is 1. For an [Exact] follower, 0 means one step
+	// to the last commit, and no states between.
+	Every  int
+	Anchor Policy
+	// Progress reports on Begin, which reads all of a commit; it may be nil.
+	Progress func(encoder.Progress)
+}
+
+// Policy says when a state is begun anew.
+type Policy struct {
+	Churn float64 // when it has passed this; 0: never
+}
+
+// Exact is a [evolve.Follower] whose states are the same whichever way they
+// came to a commit, if its method says so.
+type Exact interface{ Exact() bool }
+
+func isExact(f evolve.Follower) bool {
+	e, ok := f.(Exact)
+	return ok && e.Exact()
+}
+
+// The notes of a stored state.
+const (
+	NoteNorm    = "norm"    // ‖ΔW‖ of its adapter
+	NoteChurn   = "churn"   // see the package comment
+	NoteBytes   = "bytes"   // of the sources at the commit
+	NoteSeconds = "seconds" // that it took to get here from the commit before, or from nothing
+	NoteDrift   = "drift"   // measured by [Measure]
+)
+
+// Applied is a commit that a state has reached.
+type Applied struct {
+	Commit     gitrepo.Commit
+	Left       int  // commits still to come
+	Steps      int  // since the anchor
+	Begun      bool // it is an anchor
+	Reanchored bool // by the policy
+	Churn      float64
+	Norm       float64 // ‖ΔW‖; NaN if the state isn't stored
+	Seconds    float64
+}
+
+// Result tells what an update has done.
+type Result struct {
+	Repository    string // as states are kept under
+	Commit        string // reached
+	From          string // commit whose stored state it went on from; "" if there was none
+	Anchor        string // commit at which the state was begun
+	Steps         int    // commits since the anchor
+	Applied       int    // commits that were stepped over, those that were begun at included
+	Reanchored    int    // of these, by the policy
+	Norm, Churn   float64
+	Exact         bool // the state can't drift
+	Seconds       float64
+	AnchorSeconds float64  // of these, for states begun from nothing
+	Notes         []string // what the user should know, a sentence each
+}
+
+// Update carries the state of a repository to a commit, and stores it. report is
+// told each commit; it may be nil. With an error, the result tells how far it got:
+// the next update goes on from there.
+func Update(ctx context.Context, j Job, report func(Applied)) (*Result, error) {
+	r, err := j.run(ctx, report)
+	if r == nil {
+		return nil, err
+	}
+	return &r.result, err
+}
+
+// At returns the state at a commit: the stored one, or one that is made from the
+// nearest stored one and stored.
+func At(ctx context.Context, j Job) (evolve.State, *Result, error) {
+	if !isExact(j.Follower) {
+		j.Every = math.MaxInt
+	}
+	r, err := j.run(ctx, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.state, &r.result, nil
+}
+
+// Model returns the digest under which the states of a follower are kept.
+func Model(f evolve.Follower) string {
+	sum := sha256.Sum256([]byte(f.ID()))
+	return hex.EncodeToString(sum[:])
+}
+
+// run takes the lock and does the job. The result is nil if nothing was begun.
+func (j Job) run(ctx context.Context, report func(Applied)) (*run, error) {
+	began := time.Now()
+	r, err := newRun(ctx, j, report)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := j.Store.Lock(ctx, r.key.Repository, r.key.Model)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	err = r.do(ctx)
+	r.finish(ctx, &err)
+	r.result.Seconds = time.Since(began).Seconds()
+	return r, err
+}
+
+func (j Job) check() error {
+	var errs []error
+	if j.Every < 0 {
+		errs = append(errs, fmt.Errorf("a state at every %d commits: want at least 1", j.Every))
+	}
+	if j.Anchor.Churn < 0 || math.IsNaN(j.Anchor.Churn) {
+		errs = append(errs, fmt.Errorf("a new anchor at churn %g: want 0, for never, or more", j.Anchor.Churn))
+	}
+	return errors.Join(errs...)
+}
+
+// norm returns ‖ΔW‖ over all layers.
+func norm(a *adapter.Adapter) float64 {
+	var sum float64
+	for _, n := range adapter.Norms(a) {
+		sum += n.Delta * n.Delta
+	}
+	return math.Sqrt(sum)
+}

@@ -1,0 +1,78 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/state"
+)
+
+// LogLine is a commit, with the state that is stored of it, if any.
+type LogLine struct {
+	Commit gitrepo.Commit
+	State  *state.Entry
+}
+
+// Log returns the newest n commits of the history of a job, newest first, or all
+// of them if n is 0, and what the user should know of them.
+func Log(ctx context.Context, j Job, n int) ([]LogLine, []string, error) {
+	h, err := readHistory(ctx, j)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries, err := j.Store.List(ctx, h.key.Repository, h.key.Model)
+	if errors.Is(err, state.ErrCorrupt) {
+		h.notes = append(h.notes, err.Error())
+	} else if err != nil {
+		return nil, nil, err
+	}
+	if n <= 0 || n > len(h.commits) {
+		n = len(h.commits)
+	}
+	lines := make([]LogLine, n)
+	for i := range lines {
+		lines[i].Commit = h.commits[len(h.commits)-1-i]
+	}
+	for _, e := range entries {
+		if i, ok := h.at[e.Commit]; ok && len(h.commits)-1-i < n {
+			lines[len(h.commits)-1-i].State = &e
+		}
+	}
+	return lines, h.notes, nil
+}
+
+// Collect removes the states of a repository, of all checkpoints, whose commits no
+// ref and no HEAD of its work trees leads to, and that are older than grace.
+// repository is what the [Result] of an update says. Others are left alone. Whoever shares the store with other
+// clones must know that their branches don't count. In a shallow clone nothing is
+// collected, as it doesn't know what its refs lead to.
+func Collect(ctx context.Context, r *gitrepo.Repo, s *state.Store, repository string, grace time.Duration) (removed int, freed int64, err error) {
+	shallow, err := r.Shallow(ctx)
+	if err != nil || shallow {
+		return 0, 0, err
+	}
+	entries, err := s.List(ctx, repository, "")
+	if err != nil && !errors.Is(err, state.ErrCorrupt) {
+		return 0, 0, err
+	}
+	old := map[string]bool{} // commits
+	for _, e := range entries {
+		if time.Since(e.Made) > grace {
+			old[e.Commit] = true
+		}
+	}
+	if len(old) == 0 {
+		return 0, 0, nil
+	}
+	if err := r.Reachable(ctx, func(id string) error { delete(old, id); return nil }); err != nil {
+		return 0, 0, err
+	}
+	if len(old) == 0 {
+		return 0, 0, nil
+	}
+	return s.Collect(ctx, func(e state.Entry) bool {
+		return e.Repository != repository || !old[e.Commit] || time.Since(e.Made) <= grace
+	})
+}
