@@ -36,6 +36,10 @@
 // state keeps such states, a folder or a bucket full of them, for all processes
 // and machines that follow a repository.
 //
+// follow carries states over the commits of a repository, from the nearest one
+// that is stored; it watches refs, installs git's hooks, and measures how far
+// states have drifted.
+//
 // runs, which is not in internal/, has the configurations of the training runs
 // and the checkpoints that come with the program.
 //

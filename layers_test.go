@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"internal/compute", "internal/repopeft"},
 	{"internal/corpus", "internal/encoder", "internal/engine", "internal/execute", "internal/hypernet", "internal/mine", "internal/sample", "internal/score"},
 	{"internal/evolve"},
-	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/train"},
+	{"internal/adapt", "internal/audit", "internal/disclosure", "internal/follow", "internal/train"},
 	{"internal/bench", "internal/curves", "internal/retrieve", "internal/tune"},
 	{"internal/method", "internal/report"},
 	{"cmd/code2lora", "reference/logits"},
