@@ -63,7 +63,6 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-
 // TestWatchLinked watches a linked work tree, whose branch is in the git
 // directory of another, and a ref that comes and goes.
 func TestWatchLinked(t *testing.T) {
