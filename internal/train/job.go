@@ -67,7 +67,7 @@ func LoadData(ctx context.Context, c *Config, d Deps) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	what := []any{src.list, enc.ID(), c.Data, d.Base.SHA256}
+	what := []any{src.list, enc.ID(), c.Data, d.Base.SHA256, preparation}
 	if src.benchmark != nil {
 		what = append(what, src.benchmark.Digest)
 	}
@@ -92,6 +92,10 @@ func LoadData(ctx context.Context, c *Config, d Deps) (*Data, error) {
 	}
 	return data, store.WriteFile(path, func(w io.Writer) error { return gob.NewEncoder(w).Encode(data) })
 }
+
+// preparation is the version of how data are prepared: of another one they are
+// prepared again.
+const preparation = 2
 
 // newPreparation prepares as a configuration says.
 func newPreparation(c *Config, d Deps, enc encoder.Encoder) *Preparation {
