@@ -16,14 +16,11 @@ package encoder
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/kernel"
@@ -57,6 +54,24 @@ type Progress struct {
 	Cached            int // of Files, those whose vectors were known
 	Tokens            int // encoded so far
 	EstimatedTokens   int // in all files, from their sizes
+}
+
+// NewProgress is that of an encoder before the first of these blobs.
+func NewProgress(blobs []Blob) Progress {
+	p := Progress{TotalFiles: len(blobs)}
+	for _, b := range blobs {
+		p.EstimatedTokens += int(float64(b.Size) / bytesPerToken)
+	}
+	return p
+}
+
+// Add counts a file.
+func (p *Progress) Add(v FileVector) {
+	p.Files++
+	p.Tokens += v.Tokens
+	if v.Cached {
+		p.Cached++
+	}
 }
 
 // Encoder turns a repository into a representation. Its methods may be called
@@ -125,78 +140,28 @@ func (e *pooled) ID() string { return e.opt.ID() }
 // serves estimates only.
 const bytesPerToken = 3.3
 
-// choose returns the blobs to read, and how many the limit left out.
-func (e *pooled) choose(all []Blob) ([]Blob, int) {
-	blobs := slices.Clone(all)
-	slices.SortFunc(blobs, func(a, b Blob) int {
-		return strings.Compare(a.ID+"\x00"+a.Path, b.ID+"\x00"+b.Path)
-	})
-	if n := e.opt.MaxFiles; n > 0 && n < len(blobs) {
-		return blobs[:n], len(blobs) - n
-	}
-	return blobs, 0
-}
-
 // Encode implements [Encoder].
 func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) (*embedding.Representation, error) {
 	if report == nil {
 		report = func(Progress) {}
 	}
-	blobs, leftOut := e.choose(src.Blobs())
-	p := Progress{TotalFiles: len(blobs)}
-	for _, b := range blobs {
-		p.EstimatedTokens += int(float64(b.Size) / bytesPerToken)
-	}
-	files := e.files.fresh()
-	pool := newPool(files.dim())
-	done := func(b Blob, v []float32, tokens int) {
-		p.Files++
-		p.Tokens += tokens
-		pool.add(b, v)
+	blobs, leftOut := e.Choose(src.Blobs())
+	p := NewProgress(blobs)
+	pool := newPool(e.Dim())
+	err := e.Vectors(ctx, src, blobs, func(v FileVector) error {
+		p.Add(v)
+		pool.add(v.Blob, v.Vector)
 		report(p)
-	}
-	var missing []Blob
-	for _, b := range blobs {
-		v, tokens, ok, err := e.cached(b)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			missing = append(missing, b)
-			continue
-		}
-		p.Cached++
-		done(b, v, tokens)
-	}
-	err := src.Each(ctx, missing, func(b Blob, content []byte) error {
-		return files.add(ctx, content, func(v []float32, tokens int) error {
-			done(b, v, tokens)
-			return e.keep(b, v, tokens)
-		})
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := files.flush(ctx); err != nil {
-		return nil, err
-	}
-	if pool.n == 0 {
+	if len(pool.files) == 0 {
 		return nil, fmt.Errorf("%w: %d files, none of them long enough", ErrNothing, len(blobs))
 	}
-	v := pool.vector()
-	rep := &embedding.Representation{
-		Encoder: e.ID(), Input: pool.digest(), Files: pool.n, LeftOut: leftOut, Tokens: p.Tokens,
-		Tensors: map[string]embedding.Tensor{embedding.Repository: v},
-	}
-	if e.opt.Lexicon {
-		d := pool.d / 2 // a file vector is hidden states, then lexicon
-		a, err := e.hidden.lexicon.direction(v.Data[d : 2*d])
-		if err != nil {
-			return nil, err
-		}
-		rep.Tensors[embedding.Lexicon] = embedding.Tensor{Shape: []int{d}, Data: a}
-	}
-	return rep, nil
+	mean, most := pool.vectors()
+	return e.Assemble(mean, most, len(pool.files), leftOut, p.Tokens, InputDigest(pool.blobs()))
 }
 
 // key is the cache key of a file vector: blob and encoder, without the options
@@ -246,7 +211,7 @@ func (e *pooled) keep(b Blob, v []float32, tokens int) error {
 // pool aggregates file vectors. Vectors may come in any order: they are summed
 // at the end, in the order of their blobs, so that caching changes no bit.
 type pool struct {
-	d, n  int
+	d     int
 	files []pooledFile
 }
 
@@ -258,25 +223,17 @@ type pooledFile struct {
 func newPool(d int) *pool { return &pool{d: d} }
 
 func (p *pool) add(b Blob, v []float32) {
-	if v == nil {
-		return
+	if v != nil {
+		p.files = append(p.files, pooledFile{b, v})
 	}
-	p.n++
-	p.files = append(p.files, pooledFile{b, v})
 }
 
-// sorted brings the files into an order that does not depend on the cache.
-func (p *pool) sorted() []pooledFile {
-	slices.SortFunc(p.files, func(a, b pooledFile) int {
-		return strings.Compare(a.blob.ID+"\x00"+a.blob.Path, b.blob.ID+"\x00"+b.blob.Path)
-	})
-	return p.files
-}
-
-// vector is the mean over files followed by the maximum over files, (2d).
-func (p *pool) vector() embedding.Tensor {
-	sum, most := make([]float64, p.d), make([]float32, p.d)
-	for i, f := range p.sorted() {
+// vectors returns the mean and the maximum over files, (d) each.
+func (p *pool) vectors() (mean, most []float32) {
+	slices.SortFunc(p.files, func(a, b pooledFile) int { return compareBlobs(a.blob, b.blob) })
+	sum := make([]float64, p.d)
+	mean, most = make([]float32, p.d), make([]float32, p.d)
+	for i, f := range p.files {
 		for j, x := range f.v {
 			sum[j] += float64(x)
 			if i == 0 || x > most[j] {
@@ -284,18 +241,16 @@ func (p *pool) vector() embedding.Tensor {
 			}
 		}
 	}
-	out := make([]float32, 0, 2*p.d)
-	for _, s := range sum {
-		out = append(out, float32(s/float64(p.n)))
+	for j, s := range sum {
+		mean[j] = float32(s / float64(len(p.files)))
 	}
-	return embedding.Tensor{Shape: []int{2 * p.d}, Data: append(out, most...)}
+	return mean, most
 }
 
-// digest identifies what was read.
-func (p *pool) digest() string {
-	h := sha256.New()
-	for _, f := range p.sorted() {
-		fmt.Fprintf(h, "%s %s\x00", f.blob.ID, f.blob.Path)
+func (p *pool) blobs() []Blob {
+	blobs := make([]Blob, len(p.files))
+	for i, f := range p.files {
+		blobs[i] = f.blob
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return blobs
 }

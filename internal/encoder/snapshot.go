@@ -18,7 +18,8 @@ func (o *Options) Filter(f gitrepo.Filter) gitrepo.Filter {
 	return f
 }
 
-// FromSnapshot makes a [Source] of a snapshot.
+// FromSnapshot makes a [Source] of a snapshot. In a git repository its Each
+// reads whatever blob the repository has, of this snapshot or not.
 func FromSnapshot(s *gitrepo.Snapshot) Source { return snapshot{s} }
 
 type snapshot struct{ *gitrepo.Snapshot }
@@ -34,13 +35,9 @@ func (s snapshot) Blobs() []Blob {
 
 // Each implements [Source].
 func (s snapshot) Each(ctx context.Context, blobs []Blob, f func(Blob, []byte) error) error {
-	byPath := make(map[string]gitrepo.File, len(s.Files))
-	for _, file := range s.Files {
-		byPath[file.Path] = file
-	}
 	files := make([]gitrepo.File, len(blobs))
 	for i, b := range blobs {
-		files[i] = byPath[b.Path]
+		files[i] = gitrepo.File{Path: b.Path, BlobID: b.ID, Size: b.Size}
 	}
 	return s.Snapshot.Each(ctx, files, func(file gitrepo.File, content []byte) error {
 		return f(Blob{Path: file.Path, ID: file.BlobID, Size: file.Size}, content)

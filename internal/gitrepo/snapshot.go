@@ -55,7 +55,7 @@ func (r *Repo) Snapshot(ctx context.Context, ref string, f Filter) (*Snapshot, e
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{repo: r, keepGenerated: f.KeepGenerated, skipped: map[string]Skip{}, recoded: map[string]string{}}
+	s := newSnapshot(r, f)
 	if r.git == nil {
 		if ref != "" {
 			return nil, fmt.Errorf("%s: %w, so there is no ref %q", r.path, ErrNotGit, ref)
@@ -67,9 +67,15 @@ func (r *Repo) Snapshot(ctx context.Context, ref string, f Filter) (*Snapshot, e
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", r.name, err)
 	}
-	slices.SortFunc(s.Files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
+	slices.SortFunc(s.Files, compareFiles)
 	return s, nil
 }
+
+func newSnapshot(r *Repo, f Filter) *Snapshot {
+	return &Snapshot{repo: r, keepGenerated: f.KeepGenerated, skipped: map[string]Skip{}, recoded: map[string]string{}}
+}
+
+func compareFiles(a, b File) int { return cmp.Compare(a.Path, b.Path) }
 
 // Skipped returns what was left out so far, by path. It is complete when Each
 // has read every file.
