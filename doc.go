@@ -31,7 +31,11 @@
 // megabytes, and Text2LoRA, which reads a description; it standardises its input, and reads and writes checkpoints.
 //
 // evolve has the state of a repository that follows its commits: a recurrence
-// over diffs whose output is the context of a head.
+// over diffs whose output is the context of a head, or sums over its files that
+// are kept up to date.
+//
+// aggregate has these sums: exact, so that what was added can be taken away, and
+// all ways to a commit lead to the same bits.
 //
 // state keeps such states, a folder or a bucket full of them, for all processes
 // and machines that follow a repository.

@@ -26,7 +26,7 @@ const modulePath = "github.com/code2lora/code2lora"
 // since it is also the encoder's frozen network and gives the gradient that a
 // hypernetwork is trained with.
 var layers = [][]string{
-	{"internal/embedding", "internal/gitrepo", "internal/half", "internal/hub", "internal/kernel", "internal/lru",
+	{"internal/aggregate", "internal/embedding", "internal/gitrepo", "internal/half", "internal/hub", "internal/kernel", "internal/lru",
 		"internal/memory", "internal/stats", "internal/store", "internal/testutil", "internal/tokenizer", "runs"},
 	{"internal/gguf", "internal/safetensors", "internal/state"},
 	{"internal/adapter", "internal/catalog", "internal/nn", "internal/syntax"},
@@ -42,6 +42,7 @@ var layers = [][]string{
 
 // closed lists the packages that import fewer of ours than their layer allows.
 var closed = map[string][]string{
+	"internal/aggregate":   {},
 	"internal/embedding":   {},
 	"internal/kernel":      {},
 	"internal/lru":         {},
@@ -75,6 +76,7 @@ var dependencies = map[string][]string{
 	"golang.org/x/text":                 {"internal/gitrepo", "internal/tokenizer"},
 	"gonum.org/v1/gonum":                {"internal/audit", "internal/encoder", "internal/hypernet", "internal/mine", "internal/report", "internal/stats"},
 	"gonum.org/v1/plot":                 {"internal/bench", "internal/curves", "internal/report", "internal/retrieve"},
+	"pgregory.net/rapid":                {"internal/aggregate", "internal/evolve"},
 }
 
 // cgoPackages are the only packages with import "C", their own or that of a
