@@ -27,7 +27,7 @@ func (a *app) benchCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.benchMineCmd(), a.benchRunCmd(), a.benchScoreCmd(), a.benchCostsCmd(), a.benchAuditCmd(), a.benchReportCmd(), a.benchSpeedCmd(), a.benchMemoryCmd())
+	c.AddCommand(a.benchMineCmd(), a.benchImportCmd(), a.benchRunCmd(), a.benchScoreCmd(), a.benchCostsCmd(), a.benchAuditCmd(), a.benchReportCmd(), a.benchSpeedCmd(), a.benchMemoryCmd())
 	return c
 }
 

@@ -81,6 +81,11 @@ func TestScripts(t *testing.T) {
 			} {
 				e.Setenv(v[0], v[1])
 			}
+			released, err := filepath.Abs("../../internal/repopeft/testdata")
+			if err != nil {
+				return err
+			}
+			e.Setenv("RELEASED", released)
 			for _, v := range gitEnv {
 				name, value, _ := strings.Cut(v, "=")
 				e.Setenv(name, value)

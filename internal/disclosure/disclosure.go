@@ -87,6 +87,15 @@ func NewRepository(ctx context.Context, r *gitrepo.Repo, commit string, level Le
 	return NewCache(0).Repository(ctx, r, commit, level, languages)
 }
 
+// Nothing is a repository of which no file may be seen: as it is before its
+// first commit, or where nobody knows the commit that may be read.
+func (c *Cache) Nothing(name string, level Level, languages []string) (*Repository, error) {
+	if !slices.Contains(Levels, level) {
+		return nil, fmt.Errorf("level of disclosure %q: want %s or %s", level, Production, Tree)
+	}
+	return &Repository{name: name, level: level, languages: slices.Clone(languages), cache: c}, nil
+}
+
 // Repository lists what may be seen of a repository at a commit. It reads the
 // content of each file that this cache has not met, to find out what is a test
 // and what is a copy. The commit is a full id; "" is the one before the first,
@@ -94,13 +103,11 @@ func NewRepository(ctx context.Context, r *gitrepo.Repo, commit string, level Le
 //
 // r stays open as long as the result is in use.
 func (c *Cache) Repository(ctx context.Context, r *gitrepo.Repo, commit string, level Level, languages []string) (*Repository, error) {
-	if !slices.Contains(Levels, level) {
-		return nil, fmt.Errorf("level of disclosure %q: want %s or %s", level, Production, Tree)
+	repo, err := c.Nothing(r.Name(), level, languages)
+	if err != nil || commit == "" {
+		return repo, errors.Join(err, ctx.Err())
 	}
-	repo := &Repository{name: r.Name(), commit: commit, level: level, languages: slices.Clone(languages), cache: c}
-	if commit == "" {
-		return repo, ctx.Err()
-	}
+	repo.commit = commit
 	if !isFullID(commit) {
 		return nil, fmt.Errorf("reading %s: commit %q: want the full id in hexadecimal, since names can move to a later commit", r.Name(), commit)
 	}

@@ -77,12 +77,12 @@ func (m *Meter) Measure(ctx context.Context, specs []Spec, tasks []*repopeft.Tas
 	err := chunk(tasks, func(t *repopeft.Task) string { return t.Repository }, func(tasks []*repopeft.Task) error {
 		newest := tasks[len(tasks)-1].Parent
 		tasks = slices.DeleteFunc(slices.Clone(tasks), func(t *repopeft.Task) bool { return t.Parent != newest })
-		repo, err := m.Runner.Open(ctx, tasks[0].Repository)
+		repo, err := m.Runner.checkout(ctx, tasks, false)
 		if err != nil {
 			return err
 		}
-		defer repo.Close()
-		if err := m.repository(ctx, &checkout{Repo: repo}, all, tasks, &queries); err != nil {
+		defer repo.close()
+		if err := m.repository(ctx, repo, all, tasks, &queries); err != nil {
 			return fmt.Errorf("%s: %w", tasks[0].Repository, err)
 		}
 		return nil
@@ -120,7 +120,7 @@ func (m *Meter) build(ctx context.Context, s Spec) (*metered, error) {
 // repository measures the adaptation to a repository, and its queries.
 func (m *Meter) repository(ctx context.Context, repo *checkout, all []*metered, tasks []*repopeft.Task, queries *int) error {
 	r := m.Runner
-	tree, err := r.contents().Repository(ctx, repo.Repo, tasks[0].Parent, r.Level, r.Languages)
+	tree, err := r.tree(ctx, repo, tasks[0])
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,9 @@ func (r *Runner) items(ctx context.Context, m Method, tasks []*repopeft.Task) ([
 func (r *Runner) AuditRepository(ctx context.Context, e encoder.Encoder, tests bool, tasks []*repopeft.Task, commits int) (*audit.Repository, error) {
 	tasks = slices.SortedFunc(slices.Values(tasks), func(a, b *repopeft.Task) int { return cmp.Compare(place(a), place(b)) })
 	t := tasks[len(tasks)-1]
+	if t.Parent == "" {
+		return nil, nil // nothing may be read
+	}
 	repo, err := r.Open(ctx, t.Repository)
 	if err != nil {
 		return nil, err

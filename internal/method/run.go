@@ -67,12 +67,13 @@ func (r *Runner) Run(ctx context.Context, m Method, tasks []*repopeft.Task, emit
 	slices.SortStableFunc(tasks, func(a, b *repopeft.Task) int { return strings.Compare(place(a), place(b)) })
 	done := 0
 	return chunk(tasks, func(t *repopeft.Task) string { return t.Repository }, func(tasks []*repopeft.Task) error {
-		repo, err := r.Open(ctx, tasks[0].Repository)
+		_, past := m.(*PastCut)
+		repo, err := r.checkout(ctx, tasks, past)
 		if err != nil {
 			return err
 		}
-		defer repo.Close()
-		return r.repository(ctx, m, &checkout{Repo: repo}, tasks, func(p []*repopeft.Prediction) error {
+		defer repo.close()
+		return r.repository(ctx, m, repo, tasks, func(p []*repopeft.Prediction) error {
 			if err := emit(p); err != nil {
 				return err
 			}
@@ -121,7 +122,7 @@ type item struct {
 // repository runs the tasks of one repository.
 func (r *Runner) repository(ctx context.Context, m Method, repo *checkout, tasks []*repopeft.Task, emit func([]*repopeft.Prediction) error) error {
 	return chunk(tasks, func(t *repopeft.Task) string { return t.Parent }, func(tasks []*repopeft.Task) error {
-		tree, err := r.contents().Repository(ctx, repo.Repo, tasks[0].Parent, r.Level, r.Languages)
+		tree, err := r.tree(ctx, repo, tasks[0])
 		if err != nil {
 			return fmt.Errorf("%s: %w", tasks[0].Repository, err)
 		}
@@ -223,16 +224,43 @@ func (r *Runner) asker(ctx context.Context, m Method, repo *checkout, v *disclos
 // checkout reads the files of tasks from a repository. It keeps the list of one
 // commit's files, since tasks come in the order of commits.
 type checkout struct {
-	*gitrepo.Repo
-	at       [2]string // commit and language of the list
-	snapshot *gitrepo.Snapshot
-	lists    int // made so far
+	*gitrepo.Repo           // nil where none of the tasks lets anything be read
+	at            [2]string // commit and language of the list
+	snapshot      *gitrepo.Snapshot
+	lists         int // made so far
+}
+
+// checkout opens the repository of tasks, unless no method may read anything of
+// it: tasks that have been imported don't always tell a commit.
+func (r *Runner) checkout(ctx context.Context, tasks []*repopeft.Task, always bool) (*checkout, error) {
+	if !always && !slices.ContainsFunc(tasks, func(t *repopeft.Task) bool { return t.Parent != "" }) {
+		return &checkout{}, nil
+	}
+	repo, err := r.Open(ctx, tasks[0].Repository)
+	if err != nil {
+		return nil, err
+	}
+	return &checkout{Repo: repo}, nil
+}
+
+func (c *checkout) close() {
+	if c.Repo != nil {
+		c.Repo.Close()
+	}
+}
+
+// tree is what may be read for a task.
+func (r *Runner) tree(ctx context.Context, repo *checkout, t *repopeft.Task) (*disclosure.Repository, error) {
+	if t.Parent == "" {
+		return r.contents().Nothing(t.Repository, r.Level, r.Languages)
+	}
+	return r.contents().Repository(ctx, repo.Repo, t.Parent, r.Level, r.Languages)
 }
 
 // asked returns the file of a task as it is at the task's commit; nil if that is
-// the commit which methods read.
+// the commit which methods read, or if they read none.
 func (c *checkout) asked(ctx context.Context, t *repopeft.Task) ([]byte, error) {
-	if t.Commit == t.Parent {
+	if t.Commit == t.Parent || t.Parent == "" {
 		return nil, nil
 	}
 	return c.file(ctx, t)
@@ -240,6 +268,9 @@ func (c *checkout) asked(ctx context.Context, t *repopeft.Task) ([]byte, error) 
 
 // file returns the file of a task as it is at the task's commit.
 func (c *checkout) file(ctx context.Context, t *repopeft.Task) ([]byte, error) {
+	if t.Commit == "" {
+		return nil, fmt.Errorf("task %s doesn't say which commit it is of, so its file can't be read", t.ID)
+	}
 	if at := [2]string{t.Commit, t.Language}; c.at != at {
 		s, err := c.Snapshot(ctx, t.Commit, gitrepo.Filter{Languages: []string{t.Language}, KeepVendored: true, KeepGenerated: true, MaxBytes: 16 << 20})
 		if err != nil {
@@ -388,16 +419,16 @@ func (r *Runner) Representations(ctx context.Context, e encoder.Encoder, tests b
 }
 
 func (r *Runner) representation(ctx context.Context, e encoder.Encoder, tests bool, t *repopeft.Task) (*embedding.Representation, error) {
-	repo, err := r.Open(ctx, t.Repository)
+	repo, err := r.checkout(ctx, []*repopeft.Task{t}, false)
 	if err != nil {
 		return nil, err
 	}
-	defer repo.Close()
-	tree, err := r.contents().Repository(ctx, repo, t.Parent, r.Level, r.Languages)
+	defer repo.close()
+	tree, err := r.tree(ctx, repo, t)
 	if err != nil {
 		return nil, err
 	}
-	text, err := (&checkout{Repo: repo}).asked(ctx, t)
+	text, err := repo.asked(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -231,11 +231,15 @@ func TestLikelihood(t *testing.T) {
 }
 
 // spy is a method that looks at everything it is given, and says it.
-type spy struct{ seen strings.Builder }
+type spy struct {
+	seen strings.Builder
+	view *disclosure.View // the last one
+}
 
 func (s *spy) Name() string { return "spy" }
 
 func (s *spy) Prepare(ctx context.Context, v *disclosure.View) (Asker, error) {
+	s.view = v
 	for _, b := range v.Blobs() {
 		fmt.Fprintln(&s.seen, b.Path)
 	}
@@ -315,5 +319,28 @@ func TestRunFails(t *testing.T) {
 	other.Commit, other.Parent = strings.Repeat("0", 40), strings.Repeat("0", 40)
 	if err := r.Run(t.Context(), Base{}, []*repopeft.Task{&other}, nil); err == nil || !strings.Contains(err.Error(), "owner/sample") {
 		t.Errorf("a commit that does not exist: got %v, want an error that names the repository", err)
+	}
+}
+
+// TestRunWithoutRepository: tasks that don't say what may be read of their
+// repository are asked without it, and it needn't be there.
+func TestRunWithoutRepository(t *testing.T) {
+	r, tasks := runner(t, disclosure.Tree)
+	r.Open = func(context.Context, string) (*gitrepo.Repo, error) { return nil, errors.New("no clone") }
+	for _, task := range tasks {
+		task.Commit, task.Parent = "", ""
+	}
+	s := &spy{}
+	predictions(t, r, s, tasks)
+	if s.view == nil || len(s.view.Blobs()) > 0 || s.view.Repository() != "owner/sample" {
+		t.Errorf("the method got the view %+v, want one of owner/sample without files", s.view)
+	}
+	err := r.Run(t.Context(), &PastCut{As: "past"}, tasks, nil)
+	if err == nil || !strings.Contains(err.Error(), "no clone") {
+		t.Errorf("a method that reads the file: got %v, want the error of Open", err)
+	}
+	tasks[0].Parent = strings.Repeat("0", 40)
+	if err := r.Run(t.Context(), s, tasks, nil); err == nil || !strings.Contains(err.Error(), "no clone") {
+		t.Errorf("a task with a commit to read: got %v, want the error of Open", err)
 	}
 }

@@ -27,7 +27,7 @@ var ErrUnfinished = errors.New("not a finished benchmark: it has no " + manifest
 type Manifest struct {
 	Format  int    `json:"format"`  // set by Close
 	Tool    string `json:"tool"`    // program and version
-	Profile string `json:"profile"` // rules that it was mined by: "paper" or "strict"
+	Profile string `json:"profile"` // rules that it was mined by, "paper" or "strict"; or [Released]
 	// Options are all settings of the miner, as one JSON object.
 	Options json.RawMessage `json:"options,omitempty"`
 	// CutOff is the date (YYYY-MM-DD) after which repositories of the OOD track
@@ -39,6 +39,7 @@ type Manifest struct {
 	SHA256       map[string]string `json:"sha256"`       // set by Close: digests of the Parquet files
 	Repositories []Repository      `json:"repositories"` // sorted by Close
 	Excluded     []Excluded        `json:"excluded,omitempty"`
+	Absent       *Absent           `json:"absent,omitempty"` // of the profile [Released]
 }
 
 // Repository is what was mined from a repository.
@@ -47,7 +48,8 @@ type Repository struct {
 	Commit  string `json:"commit"`        // full id of the newest commit that was read
 	URL     string `json:"url,omitempty"` // where it was cloned from
 	Licence string `json:"licence"`       // SPDX identifier, or "" if it isn't known
-	// Split is [dataset.SplitOf] of the name; set by Close.
+	// Split is [dataset.SplitOf] of the name, set by Close; of the profile
+	// [Released] that of the files.
 	Split       dataset.Split    `json:"split"`
 	FirstCommit string           `json:"first_commit,omitempty"` // date of its oldest commit, RFC 3339
 	Tracks      map[Track]Counts `json:"tracks"`
@@ -97,7 +99,9 @@ func (m *Manifest) complete(counts map[key]*Counts) error {
 		if i > 0 && m.Repositories[i-1].Name == r.Name {
 			return fmt.Errorf("manifest: repository %s is there twice", r.Name)
 		}
-		r.Split = dataset.SplitOf(r.Name)
+		if m.Profile != Released {
+			r.Split = dataset.SplitOf(r.Name)
+		}
 		tracks := map[Track]Counts{}
 		for track, c := range r.Tracks {
 			tracks[track] = Counts{Dropped: c.Dropped}
@@ -139,6 +143,12 @@ func (m *Manifest) check() error {
 		}
 	}
 	for _, r := range m.Repositories {
+		if m.Profile == Released {
+			if err := oneOf("split", r.Split, splits); err != nil {
+				return fmt.Errorf("repository %s: %w", r.Name, err)
+			}
+			continue
+		}
 		if want := dataset.SplitOf(r.Name); r.Split != want {
 			return fmt.Errorf("repository %s: split %q, want %q, which its name gives", r.Name, r.Split, want)
 		}

@@ -124,13 +124,14 @@ var taskColumns = []columnSpec{
 // first error. One page of each column is in memory at a time, and pages
 // without a selected task are not read.
 func (b *Benchmark) Tasks(f Filter) iter.Seq2[*Task, error] {
+	splitOf, validate := b.labels()
 	return each(filepath.Join(b.dir, tasksFile), taskColumns, b.Manifest.Tasks, func(r *row) (*Task, error) {
 		t := &Task{Repository: r.text("repo_id"), Track: Track(r.text("track")), Kind: Kind(r.text("kind")), Language: r.text("language")}
 		var err error
 		if t.InRepo, err = parseInRepo(r.text("in_repo_split")); err != nil && r.err == nil {
 			return nil, err
 		}
-		t.Split = dataset.SplitOf(t.Repository)
+		t.Split = splitOf(t.Repository)
 		if !f.Match(t) {
 			return nil, nil
 		}
@@ -142,8 +143,21 @@ func (b *Benchmark) Tasks(f Filter) iter.Seq2[*Task, error] {
 		if r.err != nil {
 			return nil, r.err
 		}
-		return t, t.Validate()
+		return t, validate(t)
 	})
+}
+
+// labels returns what tells the split of a repository, and what checks tasks: by
+// our rules, or those of the authors' data.
+func (b *Benchmark) labels() (splitOf func(string) dataset.Split, validate func(*Task) error) {
+	if b.Manifest.Profile != Released {
+		return dataset.SplitOf, (*Task).Validate
+	}
+	known := map[string]dataset.Split{}
+	for _, r := range b.Manifest.Repositories {
+		known[r.Name] = r.Split
+	}
+	return func(name string) dataset.Split { return known[name] }, (*Task).validateReleased
 }
 
 // commitColumns are the columns of commits.parquet.
@@ -156,6 +170,7 @@ var commitColumns = []columnSpec{
 
 // Commits yields all commits in order, and ends with the first error.
 func (b *Benchmark) Commits() iter.Seq2[*Commit, error] {
+	splitOf, _ := b.labels()
 	return each(filepath.Join(b.dir, commitsFile), commitColumns, b.Manifest.Commits, func(r *row) (*Commit, error) {
 		c := &Commit{
 			Repository: r.text("repo_id"), Track: Track(r.text("track")),
@@ -167,7 +182,10 @@ func (b *Benchmark) Commits() iter.Seq2[*Commit, error] {
 		if c.InRepo, err = parseInRepo(r.text("in_repo_split")); r.err != nil || err != nil {
 			return nil, first(r.err, err)
 		}
-		c.Split = dataset.SplitOf(c.Repository)
+		c.Split = splitOf(c.Repository)
+		if b.Manifest.Profile == Released {
+			return c, c.validateReleased()
+		}
 		return c, c.Validate()
 	})
 }

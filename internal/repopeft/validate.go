@@ -55,18 +55,10 @@ func (t *Task) Validate() error {
 		checkSplit(t.Repository, t.Split),
 		oneOf("in-repository split", t.InRepo, splits),
 		text("commit", t.Commit, true),
-		text("parent", t.Parent, false),
 		text("file", t.File, true),
 		text("language", t.Language, true),
 		oneOf("kind", t.Kind, kinds),
-		text("family", t.Family, false),
-		text("difficulty", t.Difficulty, false),
-		text("function", t.Function, false),
-		text("class", t.Class, false),
-		text("prefix", t.Prefix, false),
-		text("suffix", t.Suffix, false),
-		text("target", t.Target, true),
-		oneOf("event", t.Event, events),
+		t.validTexts(),
 	)
 	switch {
 	case err != nil:
@@ -79,19 +71,51 @@ func (t *Task) Validate() error {
 	case t.ID != TaskID(t.Repository, t.Commit, t.File, t.Kind, t.Start, t.End):
 		err = fmt.Errorf("id is %q, want that of TaskID", t.ID)
 	}
+	return t.wrap(err)
+}
+
+// wrap says which task an error is about.
+func (t *Task) wrap(err error) error {
 	if err != nil {
 		return fmt.Errorf("task %s (%s %s line %d): %w", t.ID, t.Repository, t.File, t.Line, err)
 	}
 	return nil
 }
 
+// validTexts reports the first text of a task that can't be used.
+func (t *Task) validTexts() error {
+	return first(
+		text("commit", t.Commit, false),
+		text("parent", t.Parent, false),
+		text("file", t.File, false),
+		text("language", t.Language, false),
+		text("family", t.Family, false),
+		text("difficulty", t.Difficulty, false),
+		text("function", t.Function, false),
+		text("class", t.Class, false),
+		text("prefix", t.Prefix, false),
+		text("suffix", t.Suffix, false),
+		text("target", t.Target, true),
+		oneOf("event", t.Event, events),
+	)
+}
+
 // Validate reports the first thing that makes a commit unfit for a benchmark.
 func (c *Commit) Validate() error {
+	return c.validate(checkSplit(c.Repository, c.Split), oneOf("in-repository split", c.InRepo, splits))
+}
+
+// validateReleased is [Commit.Validate] for a commit of the authors.
+func (c *Commit) validateReleased() error {
+	return c.validate(oneOf("split", c.Split, splits), oneOf("in-repository split", c.InRepo, append(slices.Clone(splits), "")))
+}
+
+// validate reports the first error, of its labels or otherwise.
+func (c *Commit) validate(labels ...error) error {
 	err := first(
 		text("repository", c.Repository, true),
 		oneOf("track", c.Track, tracks),
-		checkSplit(c.Repository, c.Split),
-		oneOf("in-repository split", c.InRepo, splits),
+		first(labels...),
 		text("id", c.ID, true),
 		text("parent", c.Parent, false),
 		text("time", c.Time, false),

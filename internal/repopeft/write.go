@@ -46,6 +46,8 @@ type Writer struct {
 	commit  map[string]bool // repository, track and id of commits
 	err     error           // the first one; nothing is written after it
 	done    bool
+
+	released bool // rows are the authors', see [Import]
 }
 
 // NewWriter begins a benchmark in a folder, which is made when missing. The
@@ -70,7 +72,11 @@ func NewWriter(dir string) (*Writer, error) {
 // WriteTask adds a task. It may not be changed while the call runs.
 func (w *Writer) WriteTask(t *Task) error {
 	return w.write(func() error {
-		if err := t.Validate(); err != nil {
+		validate := t.Validate
+		if w.released {
+			validate = t.validateReleased
+		}
+		if err := validate(); err != nil {
 			return err
 		}
 		if w.ids[t.ID] {
@@ -88,18 +94,27 @@ func (w *Writer) WriteTask(t *Task) error {
 // WriteCommit adds a commit.
 func (w *Writer) WriteCommit(c *Commit) error {
 	return w.write(func() error {
-		if err := c.Validate(); err != nil {
+		validate := c.Validate
+		if w.released {
+			validate = c.validateReleased
+		}
+		if err := validate(); err != nil {
 			return err
 		}
-		id := c.Repository + "\x00" + string(c.Track) + "\x00" + c.ID
-		if w.commit[id] {
+		if w.hasCommit(c) {
 			return fmt.Errorf("commit %s of %s is there already", c.ID, c.Repository)
 		}
-		w.commit[id] = true
+		w.commit[c.name()] = true
 		w.count(c.Repository, c.Track).Commits++
 		return w.commits.write(rowOfCommit(c), len(c.Diff))
 	})
 }
+
+// hasCommit reports whether a commit has been written.
+func (w *Writer) hasCommit(c *Commit) bool { return w.commit[c.name()] }
+
+// name is what a benchmark has a commit by.
+func (c *Commit) name() string { return c.Repository + "\x00" + string(c.Track) + "\x00" + c.ID }
 
 // write calls f unless something has failed before.
 func (w *Writer) write(f func() error) error {
