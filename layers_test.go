@@ -65,6 +65,7 @@ var dependencies = map[string][]string{
 	"github.com/fsnotify/fsnotify":      {"internal/follow"},
 	"github.com/gofrs/flock":            {"internal/gitrepo", "internal/hub", "internal/store"},
 	"github.com/google/licensecheck":    {"internal/mine"},
+	"github.com/minio/minio-go/v7":      {"internal/state"},
 	"github.com/parquet-go/parquet-go":  {"internal/repopeft"},
 	"github.com/rogpeppe/go-internal":   {"cmd/code2lora"},
 	"github.com/shirou/gopsutil/v4":     {"internal/memory"},
