@@ -137,6 +137,7 @@ func share(where string) error {
 		return err
 	}
 	backdate(s, true)
+	s.objects = unswept{s.objects}
 	for i := range shared {
 		if err := countOne(ctx, s); err != nil {
 			return fmt.Errorf("count %d: %w", i, err)
@@ -160,6 +161,12 @@ func share(where string) error {
 	}
 	return s.Close()
 }
+
+// unswept doesn't remove temporary files, which are in use where everything is
+// taken for old.
+type unswept struct{ objects }
+
+func (unswept) sweep(context.Context, time.Time) error { return nil }
 
 func countOne(ctx context.Context, s *Store) error {
 	unlock, err := s.Lock(ctx, repoA, modelA)
