@@ -13,7 +13,8 @@ import (
 // is made. Its binary form is canonical: equal states have equal bytes.
 type State interface {
 	encoding.BinaryMarshaler
-	// Steps is the number of commits since it was begun.
+	// Steps is the number of commits since it was begun; always 0 of a state that
+	// is the same whichever way it came to its commit.
 	Steps() int
 }
 
@@ -26,7 +27,7 @@ type Follower interface {
 	// Begin makes the state at a commit from nothing. report may be nil.
 	Begin(ctx context.Context, r *gitrepo.Repo, commit string, report func(encoder.Progress)) (State, error)
 	// Advance carries the state at a commit's first parent, whose tree is
-	// parentTree, over that commit.
+	// parentTree, over that commit. s stays as it is.
 	Advance(ctx context.Context, r *gitrepo.Repo, s State, step gitrepo.Step, parentTree string) (State, error)
 	// Decode reads the binary form of a state of this follower.
 	Decode(data []byte) (State, error)
