@@ -37,7 +37,8 @@ the tasks that both answered.
 
 With --execute the tests that tasks are from are run with the answers in place,
 in a sandbox: without network, with nothing to write on, and with limits. A test
-counts where it passes with the right answer and not with any.`,
+counts where it passes with the right answer and not with any. Answers that are
+not exactly one expression, or are what the test compares them with, are wrong.`,
 		Example: "  code2lora bench score tasks results/*\n  code2lora bench score tasks results/* --execute --python /usr/bin/python3 --mirrors ../mirrors",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -199,7 +200,7 @@ func (a *app) execute(ctx context.Context, o *benchScoreOptions, b *repopeft.Ben
 			}
 			for i, v := range verdicts {
 				counts[v]++
-				if v == execute.Passed || v == execute.Failed {
+				if v == execute.Passed || v == execute.Failed || v == execute.Refused {
 					passed := v == execute.Passed
 					scores[t.ID][i].Passed, decided = &passed, true
 				}

@@ -35,6 +35,10 @@ const (
 	Unrunnable Verdict = "unrunnable"
 	// Indifferent: the test passes whatever the answer is.
 	Indifferent Verdict = "indifferent"
+	// Refused: the answer is not exactly one expression, or it is what it would be
+	// compared with, so that the test would pass without knowing anything. It
+	// wasn't run, and is wrong.
+	Refused Verdict = "refused"
 )
 
 // Control is an answer that is wrong wherever an answer matters: an object that
@@ -43,11 +47,14 @@ const Control = "object()"
 
 // Test is the test of one task, ready to be run with answers.
 type Test struct {
-	python *Python
-	dir    string
-	task   *repopeft.Task
-	source []byte
-	node   string
+	python     *Python
+	dir        string
+	task       *repopeft.Task
+	source     []byte
+	start, end int    // extent of the target in source, without a bracket that it doesn't open
+	target     string // what is there
+	compared   map[string]bool
+	node       string
 }
 
 // Test prepares the test of an assertion. dir has the repository's files at the
@@ -75,14 +82,27 @@ func (p *Python) Test(dir string, t *repopeft.Task) (*Test, error) {
 	if t.Class != "" {
 		node += "::" + t.Class
 	}
-	return &Test{python: p, dir: dir, task: t, source: source, node: node + "::" + t.Function}, nil
+	// Targets of the paper's rules end with the closing bracket of their call.
+	target := t.Target
+	for !isExpression(target) {
+		shorter, ok := strings.CutSuffix(target, ")")
+		if !ok {
+			return nil, fmt.Errorf("task %s: target %q is not one expression: answers can't be put in its place", t.ID, t.Target)
+		}
+		target = strings.TrimRight(shorter, " \t")
+	}
+	end := t.Start + len(target)
+	return &Test{python: p, dir: dir, task: t, source: source, start: t.Start, end: end, target: target,
+		compared: compared(source, t.Start, end), node: node + "::" + t.Function}, nil
 }
 
-// Run runs the test with an answer in place.
+// Run runs the test with an answer in place, in parentheses. The verdict is
+// [Passed] or [Failed].
 func (t *Test) Run(ctx context.Context, answer string) (Verdict, *Outcome, error) {
 	var file []byte
-	file = append(file, t.source[:t.task.Start]...)
-	file = append(append(file, answer...), t.source[t.task.End:]...)
+	file = append(file, t.source[:t.start]...)
+	file = append(append(append(file, '('), answer...), ')')
+	file = append(file, t.source[t.end:]...)
 	paths := []string{workDir}
 	for _, p := range append([]string{"src", "lib"}, t.python.Path...) {
 		if info, err := os.Stat(filepath.Join(t.dir, p)); err == nil && info.IsDir() {
@@ -127,7 +147,8 @@ os.remove(__file__)
 
 // Check runs the test with the right answer, with [Control], and then with each
 // of the answers. The controls decide about all of them: where they say that
-// the test is [Unrunnable] or [Indifferent], so it is for each answer.
+// the test is [Unrunnable] or [Indifferent], so it is for each answer. Answers
+// that would make any test pass are [Refused].
 func (t *Test) Check(ctx context.Context, answers []string) ([]Verdict, error) {
 	all := func(v Verdict) []Verdict {
 		out := make([]Verdict, len(answers))
@@ -136,7 +157,7 @@ func (t *Test) Check(ctx context.Context, answers []string) ([]Verdict, error) {
 		}
 		return out
 	}
-	switch v, _, err := t.Run(ctx, t.task.Target); {
+	switch v, _, err := t.Run(ctx, t.target); {
 	case err != nil:
 		return nil, err
 	case v != Passed:
@@ -148,11 +169,15 @@ func (t *Test) Check(ctx context.Context, answers []string) ([]Verdict, error) {
 	case v == Passed:
 		return all(Indifferent), nil
 	}
-	known := map[string]Verdict{t.task.Target: Passed}
+	known := map[string]Verdict{t.target: Passed, t.task.Target: Passed}
 	out := make([]Verdict, len(answers))
 	for i, a := range answers {
 		v, ok := known[a]
-		if !ok {
+		switch {
+		case ok:
+		case !isExpression(a), t.compared[canonical(a)]:
+			v = Refused
+		default:
 			var err error
 			if v, _, err = t.Run(ctx, a); err != nil {
 				return nil, err

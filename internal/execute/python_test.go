@@ -107,7 +107,7 @@ func TestPython(t *testing.T) {
 		answers []string
 		want    []Verdict
 	}{
-		{[]string{"4", "2 + 2", "5", "2 +", hostile, ""}, []Verdict{Passed, Passed, Failed, Failed, Failed, Failed}},
+		{[]string{"4", "2 + 2", "5", "2 +", hostile, ""}, []Verdict{Passed, Passed, Failed, Refused, Failed, Refused}},
 		{[]string{"None", "3"}, []Verdict{Indifferent, Indifferent}},
 		{[]string{"9"}, []Verdict{Unrunnable}},
 		{[]string{"(4,)", "[5]"}, []Verdict{Passed, Failed}},
@@ -184,6 +184,54 @@ func TestPythonRefuses(t *testing.T) {
 	for _, path := range []string{"python3", "/nowhere/bin/python"} {
 		if err := (&Python{Interpreter: path, Limits: DefaultLimits()}).Ready(context.Background()); err == nil {
 			t.Errorf("python %s: no error", path)
+		}
+	}
+}
+
+// TestTrivial: answers with which an assertion would hold whatever is right.
+func TestTrivial(t *testing.T) {
+	p := python(t)
+	dir := t.TempDir()
+	source, tasks := marked("test_x.py", `import unittest
+
+def f(x=2): return 2 * x
+
+def test_f():
+    assert f() == «4», "message"
+
+def test_paper():
+    assert isinstance(f(), «int)»
+
+def test_itself():
+    assert f() == «f()»
+
+class TestArea(unittest.TestCase):
+    def test_square(self):
+        self.assertEqual(f(2), «4»)
+`)
+	if err := os.WriteFile(filepath.Join(dir, "test_x.py"), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for i, tt := range []struct {
+		answers []string
+		want    []Verdict
+	}{
+		{[]string{"4", "(4)", "3 or True", "4 or True", "f()", "( f( ) )", "f(2)", "4) or (True", "4 # ", "4\n    assert 1", "3 == 3 or 4", "4, 3"},
+			[]Verdict{Passed, Passed, Failed, Passed, Refused, Refused, Passed, Refused, Refused, Refused, Failed, Refused}},
+		{[]string{"int)", "int", "str", "(int, str)", "f()"}, []Verdict{Passed, Passed, Failed, Passed, Refused}},
+		{[]string{"f()", "4", "5"}, []Verdict{Passed, Passed, Failed}},
+		{[]string{"4", "f(2)", "f( 2 )", "yield 5", "5, 4)#", "f(1 + 1)"}, []Verdict{Passed, Refused, Refused, Refused, Refused, Passed}},
+	} {
+		test, err := p.Test(dir, tasks[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := test.Check(context.Background(), tt.answers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: answers %q:\n got %v\nwant %v", tasks[i].Function, tt.answers, got, tt.want)
 		}
 	}
 }
