@@ -129,11 +129,9 @@ func openBucket(ctx context.Context, where string) (*bucket, error) {
 	b.core = minio.Core{Client: client}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the listing
-	for o := range b.core.Client.ListObjects(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix, MaxKeys: 1, Recursive: true}) {
-		if o.Err != nil {
-			return nil, fmt.Errorf("state store: %w", b.explain(ctx, o.Err))
-		}
-		break
+	first := <-b.core.Client.ListObjects(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix, MaxKeys: 1, Recursive: true})
+	if first.Err != nil {
+		return nil, fmt.Errorf("state store: %w", b.explain(ctx, first.Err))
 	}
 	return b, nil
 }
