@@ -70,6 +70,18 @@ func (g *GRU) Walk(repository []float32, o Truncation) (*Walk, error) {
 	return &Walk{gru: g, opt: o, begin: begin, state: begin.y}, nil
 }
 
+// Resume goes on with a pass from the state that an earlier one has reached. The
+// state is a constant: gradients don't go behind it.
+func (g *GRU) Resume(state []float32, o Truncation) (*Walk, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := g.check("state", state, g.opts.Hidden); err != nil {
+		return nil, err
+	}
+	return &Walk{gru: g, opt: o, state: slices.Clone(state)}, nil
+}
+
 // Step goes over a commit and returns the context after it.
 func (w *Walk) Step(diff []float32) ([]float32, error) {
 	if w.Due() {
@@ -88,17 +100,21 @@ func (w *Walk) State() []float32 { return slices.Clone(w.state) }
 
 // AddGrad adds d(loss)/d(context) of the context that the last Step returned.
 // It panics if dctx has another length, or if the segment has no step.
-func (w *Walk) AddGrad(dctx []float32) {
-	if len(w.steps) == 0 || len(dctx) != w.gru.opts.Hidden {
-		panic(fmt.Sprintf("evolve: gradient of %d values after %d steps, want %d values after a step",
-			len(dctx), len(w.steps), w.gru.opts.Hidden))
+func (w *Walk) AddGrad(dctx []float32) { w.AddGradAt(len(w.steps)-1, dctx) }
+
+// AddGradAt is [Walk.AddGrad] for the i-th step of the segment, from 0, so that
+// the losses of a segment may be computed together.
+func (w *Walk) AddGradAt(i int, dctx []float32) {
+	if i < 0 || i >= len(w.steps) || len(dctx) != w.gru.opts.Hidden {
+		panic(fmt.Sprintf("evolve: gradient of %d values for step %d of %d, want %d values after a step",
+			len(dctx), i, len(w.steps), w.gru.opts.Hidden))
 	}
-	t := w.steps[len(w.steps)-1]
+	t := w.steps[i]
 	if t.dctx == nil {
 		t.dctx = make([]float32, len(dctx))
 	}
 	kernel.Add(t.dctx, dctx)
-	w.last = len(w.steps)
+	w.last = max(w.last, i+1)
 }
 
 // Due reports whether the segment has ended.

@@ -61,6 +61,13 @@ func (c *Checkpoint) Generate(rep *embedding.Representation) (*adapter.Adapter, 
 	return a, nil
 }
 
+// ErrRecurrent is returned for the file of a head whose context is the state of a
+// recurrence over commits: without its other half it makes no adapters.
+var ErrRecurrent = errors.New("a checkpoint that follows commits: use update or adapt --mode evo with it, or take a checkpoint of snapshots")
+
+// ErrNotRecurrent is returned for a checkpoint that has a head and no recurrence.
+var ErrNotRecurrent = errors.New("not a checkpoint that follows commits: use adapt without --mode evo, or train one with a recurrence section")
+
 // ErrEncoder is returned when a representation was not made by the encoder that
 // a checkpoint was trained with.
 var ErrEncoder = errors.New("checkpoint was trained with another encoder")
@@ -95,6 +102,7 @@ type description struct {
 	Step            int             `json:"step"`
 	ValidationLoss  *float64        `json:"validation_loss,omitempty"`
 	SpaceWithTarget bool            `json:"space_with_target,omitempty"`
+	Recurrence      json.RawMessage `json:"recurrence,omitempty"` // see [Recurrence]
 }
 
 // dimsJSON is [adapter.Dims] with the names of config.json, and [in, out] by
@@ -128,8 +136,9 @@ func dimsFromJSON(j dimsJSON) (adapter.Dims, error) {
 	return d, nil
 }
 
-// describe makes the metadata of a checkpoint.
-func (c *Checkpoint) describe() (string, error) {
+// describe makes the metadata of a checkpoint, with the description of its
+// recurrence or nil.
+func (c *Checkpoint) describe(recurrence json.RawMessage) (string, error) {
 	options, err := json.Marshal(c.Head.Options())
 	if err != nil {
 		return "", fmt.Errorf("options of %s head: %w", c.Head.Kind(), err)
@@ -138,37 +147,38 @@ func (c *Checkpoint) describe() (string, error) {
 		FormatVersion: FormatVersion, Kind: c.Head.Kind(), Options: options, Dims: dimsToJSON(c.Head.Dims()),
 		Name: c.Name, Base: c.Base, Encoder: c.Encoder, Config: c.Config, Tool: c.Tool,
 		Repositories: c.Repositories, Tasks: c.Tasks, Step: c.Step, ValidationLoss: c.ValidationLoss, SpaceWithTarget: c.SpaceWithTarget,
+		Recurrence: recurrence,
 	})
 	return string(raw), err
 }
 
 // parseDescription reads metadata and lays out the head that it describes,
 // without allocating it. Fields that a later program of the same format version
-// may add are ignored; options are not.
-func parseDescription(metadata string) (*Checkpoint, error) {
+// may add are ignored; options are not. recurrence is nil without one.
+func parseDescription(metadata string) (c *Checkpoint, recurrence json.RawMessage, err error) {
 	if metadata == "" {
-		return nil, fmt.Errorf("the metadata has no %q: not a hypernetwork checkpoint", MetadataKey)
+		return nil, nil, fmt.Errorf("the metadata has no %q: not a hypernetwork checkpoint", MetadataKey)
 	}
 	var d description
 	if err := json.Unmarshal([]byte(metadata), &d); err != nil {
-		return nil, fmt.Errorf("metadata %q: %w", MetadataKey, err)
+		return nil, nil, fmt.Errorf("metadata %q: %w", MetadataKey, err)
 	}
 	if d.FormatVersion != FormatVersion {
-		return nil, fmt.Errorf("checkpoint format %d, and this program reads format %d", d.FormatVersion, FormatVersion)
+		return nil, nil, fmt.Errorf("checkpoint format %d, and this program reads format %d", d.FormatVersion, FormatVersion)
 	}
 	if d.Repositories < 0 || d.Tasks < 0 || d.Step < 0 {
-		return nil, errors.New("metadata: negative number of repositories, tasks or steps")
+		return nil, nil, errors.New("metadata: negative number of repositories, tasks or steps")
 	}
 	dims, err := dimsFromJSON(d.Dims)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	head, err := New(d.Kind, d.Options, Setup{Dims: dims})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return &Checkpoint{Head: head, Info: Info{
 		Name: d.Name, Base: d.Base, Encoder: d.Encoder, Config: d.Config, Tool: d.Tool,
 		Repositories: d.Repositories, Tasks: d.Tasks, Step: d.Step, ValidationLoss: d.ValidationLoss, SpaceWithTarget: d.SpaceWithTarget,
-	}}, nil
+	}}, d.Recurrence, nil
 }

@@ -231,7 +231,7 @@ func TestLoadRefuses(t *testing.T) {
 	opts := factoredCases()[1]
 	opts["inject"] = embedding.Lexicon
 	c, _ := testCheckpoint(t, FactoredKind, opts)
-	metadata, err := c.describe()
+	metadata, err := c.describe(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
