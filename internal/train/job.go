@@ -204,17 +204,11 @@ func pick(repos []*Repository, n int, seed uint64) []*Repository {
 // processor without the configured precision computes in float32 and says so;
 // precision changes results in their last places, speed by much.
 func (j *Job) Do(ctx context.Context, report func(Progress)) error {
-	precision, err := kernel.ParsePrecision(j.config.Train.Precision)
+	restore, err := j.deps.setPrecision(j.config, j.Base)
 	if err != nil {
 		return err
 	}
-	if err := kernel.SetPrecision(precision); err != nil {
-		j.deps.Report("training in float32: %v", err)
-	}
-	defer kernel.SetPrecision(kernel.Float32)
-	if have, want := j.Base.Info().Precision, kernel.CurrentPrecision(); have != want {
-		return fmt.Errorf("backend: %w: it computes in %s, and train.precision gives %s here", compute.ErrPrecision, have, want)
-	}
+	defer restore()
 	if err := j.needMemory(); err != nil {
 		return err
 	}
@@ -227,11 +221,32 @@ func (j *Job) Do(ctx context.Context, report func(Progress)) error {
 		})
 		return hypernet.Save(filepath.Join(dir, CheckpointFile), c, safetensors.F16)
 	}
-	if j.trunk != nil {
-		defer func() {
-			s := j.trunk.Stats()
-			j.deps.Report("lower layers of %d tokens read from disk, of %d computed", s.Read, s.Computed)
-		}()
-	}
+	defer j.deps.reportTrunk(j.trunk)
 	return j.Run.Do(ctx, filepath.Join(dir, "work"), filepath.Join(dir, metricsFile), best, report)
+}
+
+// setPrecision computes in a configuration's precision from now on, if the
+// processor can, and until restore is called.
+func (d *Deps) setPrecision(c *Config, base compute.Backend) (restore func(), err error) {
+	precision, err := kernel.ParsePrecision(c.Train.Precision)
+	if err != nil {
+		return nil, err
+	}
+	if err := kernel.SetPrecision(precision); err != nil {
+		d.Report("training in float32: %v", err)
+	}
+	restore = func() { _ = kernel.SetPrecision(kernel.Float32) } // which every processor has
+	if have, want := base.Info().Precision, kernel.CurrentPrecision(); have != want {
+		restore()
+		return nil, fmt.Errorf("backend: %w: it computes in %s, and train.precision gives %s here", compute.ErrPrecision, have, want)
+	}
+	return restore, nil
+}
+
+// reportTrunk says what a trunk has saved.
+func (d *Deps) reportTrunk(t *compute.Trunk) {
+	if t != nil {
+		s := t.Stats()
+		d.Report("lower layers of %d tokens read from disk, of %d computed", s.Read, s.Computed)
+	}
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
-	"time"
 
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/store"
@@ -27,51 +25,7 @@ const (
 // that of ctx. A validation belongs to its step: when ctx ends during one, the
 // state stays as it was last saved.
 func (r *Run) Do(ctx context.Context, dir, metricsPath string, best func(Progress) error, report func(Progress)) error {
-	if err := r.start(); err != nil {
-		return err
-	}
-	unlock, err := Lock(dir, filepath.Dir(metricsPath))
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	state := filepath.Join(dir, stateFile)
-	if err := r.load(state); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("resuming %s: %w", dir, err)
-	}
-	log, err := OpenMetrics(metricsPath, r.state.Step)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	steps := r.steps()
-	saved := r.state
-	for r.state.Step < steps && !r.state.Stopped {
-		p, err := r.step(ctx, steps)
-		if err == nil {
-			err = log.Add(p)
-		}
-		if err != nil {
-			if ctx.Err() != nil && r.state.Step > saved.Step {
-				err = errors.Join(ctx.Err(), r.save(state))
-			}
-			return err
-		}
-		report(p)
-		if r.state.Step%r.Options.ValidateEvery == 0 || r.state.Step == steps {
-			if err := r.validate(ctx, p, log, best, report); err != nil {
-				// Resume before this step: the validation belongs to it.
-				return err
-			}
-		}
-		if r.state.Step%r.Options.SaveEvery == 0 || r.state.Step == steps || r.state.Stopped {
-			if err := r.save(state); err != nil {
-				return err
-			}
-			saved = r.state
-		}
-	}
-	return nil
+	return runSteps(ctx, r, r.Options, dir, metricsPath, best, report)
 }
 
 // ErrRunning is returned when another process trains the same run.
@@ -97,32 +51,14 @@ func Lock(dir, results string) (unlock func(), err error) {
 	return unlock, nil
 }
 
-// validate audits the head and keeps account of the best.
-func (r *Run) validate(ctx context.Context, p Progress, log *Metrics, best func(Progress) error, report func(Progress)) error {
-	began := time.Now()
+// audit compares adapters on the validation repositories.
+func (r *Run) audit(ctx context.Context) (*Audit, error) {
 	auditor := Auditor{Base: r.Base, Leaves: r.Leaves}
-	audit, err := auditor.Audit(ctx, r.Head, r.Validation, false)
-	if err != nil {
-		return fmt.Errorf("validation after step %d: %w", p.Step, err)
-	}
-	p.Validation, p.Tokens = audit, 0
-	p.PerSecond = perSecond(audit.Tasks, began)
-	if loss := audit.Own.CrossEntropy.Mean; r.state.BestLoss == 0 || loss < r.state.BestLoss {
-		r.state.BestLoss, r.state.BestStep, r.state.Waited = loss, p.Step, 0
-		p.Best = true
-		if err := best(p); err != nil {
-			return err
-		}
-	} else {
-		r.state.Waited++
-		r.state.Stopped = r.Options.Patience > 0 && r.state.Waited >= r.Options.Patience
-	}
-	if err := log.Add(p); err != nil {
-		return err
-	}
-	report(p)
-	return nil
+	return auditor.Audit(ctx, r.Head, r.Validation, false)
 }
+
+// position is where the run stands.
+func (r *Run) position() *state { return &r.state }
 
 // Checkpoint describes the head as it is now.
 func (r *Run) Checkpoint(info hypernet.Info) *hypernet.Checkpoint {

@@ -33,20 +33,23 @@ func (r *Run) save(path string) error {
 // which would silently continue something else.
 func (r *Run) load(path string) error {
 	var s savedState
-	check := func() error {
-		if s.Seed != r.Options.Seed || s.Steps != r.steps() {
-			return fmt.Errorf("a run of %d steps with seed %d, and the configuration gives %d steps with seed %d: remove the folder to start anew",
-				s.Steps, s.Seed, r.steps(), r.Options.Seed)
-		}
-		if s.Identity != r.Identity {
-			return errors.New("a run of another configuration or of other data: restore them, or remove the folder to start anew")
-		}
-		return nil
-	}
+	check := func() error { return s.check(r.Options.Seed, r.steps(), r.Identity) }
 	if err := LoadState(path, stateKey, &s, check, r.Head.Params(), r.optim); err != nil {
 		return err
 	}
 	r.state, r.optim.t = s.state, s.AdamSteps
+	return nil
+}
+
+// check refuses the state of another configuration.
+func (s *savedState) check(seed uint64, steps int, identity string) error {
+	if s.Seed != seed || s.Steps != steps {
+		return fmt.Errorf("a run of %d steps with seed %d, and the configuration gives %d steps with seed %d: remove the folder to start anew",
+			s.Steps, s.Seed, steps, seed)
+	}
+	if s.Identity != identity {
+		return errors.New("a run of another configuration or of other data: restore them, or remove the folder to start anew")
+	}
 	return nil
 }
 

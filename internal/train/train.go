@@ -181,12 +181,7 @@ func (r *Run) start() error {
 	o := r.Options
 	r.plan = newPlan(r.Train, o)
 	r.optim = NewAdamW(r.Head.Params(), o.WeightDecay)
-	r.optim.Rate = func(p *hypernet.Param) float64 {
-		if hypernet.IsMean(p) {
-			return o.MeanRate
-		}
-		return 1
-	}
+	r.optim.Rate = o.rate
 	return nil
 }
 
@@ -223,14 +218,9 @@ func (r *Run) step(ctx context.Context, steps int) (Progress, error) {
 		p.Loss += loss
 		p.Tokens += tokens
 	}
-	params := r.Head.Params()
-	p.GradNorm = Clip(params, o.Clip)
-	if math.IsNaN(p.GradNorm) || math.IsInf(p.GradNorm, 0) {
-		return p, fmt.Errorf("step %d: the gradient is not finite (loss %g): lower the learning rate", p.Step, p.Loss)
+	if err := o.update(&p, r.Head.Params(), r.optim, &r.state, steps); err != nil {
+		return p, err
 	}
-	p.LearningRate = learningRate(r.state.Step, steps, int(o.Warmup*float64(steps)), o.LearningRate, o.FinalRate)
-	r.optim.Step(params, p.LearningRate)
-	r.state.Step++
 	p.PerSecond = perSecond(p.Tokens, began)
 	return p, nil
 }
