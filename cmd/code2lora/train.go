@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -27,7 +28,8 @@ checkpoint.safetensors and metrics.jsonl to the folder beside it that has its
 name. A run that was interrupted continues where it was saved last.
 
 Tasks are mined from the repositories, or are the training rows of a benchmark,
-with data.benchmark in the configuration.
+with data.benchmark in the configuration. With a recurrence section, a recurrence
+over commits is trained together with its head, on the evolution track.
 
 Repositories are read from local clones under --mirrors (owner+name, owner/name
 or name), and cloned only with --network. Repositories of the test split are
@@ -51,12 +53,12 @@ refused.`,
 			if err != nil {
 				return err
 			}
-			job, err := train.NewJob(c.Context(), cfg, *deps)
+			job, err := newTrainJob(c.Context(), cfg, *deps)
 			if err != nil {
 				return err
 			}
-			a.note("%d repositories, %d tasks to train on; %d and %d to validate on", len(job.Train), train.NumTasks(job.Train),
-				len(job.Validation), train.NumTasks(job.Validation))
+			repositories, tasks, validation, validationTasks := job.Counts()
+			a.note("%d repositories, %d tasks to train on; %d and %d to validate on", repositories, tasks, validation, validationTasks)
 			bar := a.bar()
 			began := time.Now()
 			last := train.Progress{}
@@ -69,7 +71,7 @@ refused.`,
 				return err
 			}
 			result := map[string]any{"run": cfg.Dir(), "checkpoint": filepath.Join(cfg.Dir(), train.CheckpointFile),
-				"repositories": len(job.Train), "tasks": train.NumTasks(job.Train), "last": last}
+				"repositories": repositories, "tasks": tasks, "last": last}
 			return a.print(result, func(w io.Writer) { fmt.Fprintf(w, "checkpoint  %s\n", result["checkpoint"]) })
 		},
 	}
@@ -77,6 +79,21 @@ refused.`,
 	c.Flags().StringVar(&o.mirrors, "mirrors", "", "`DIR` with local clones of the repositories")
 	c.Flags().BoolVar(&o.network, "network", false, "clone repositories that are not there")
 	return c
+}
+
+// trainJob is a run of either kind.
+type trainJob interface {
+	Counts() (train, tasks, validation, validationTasks int)
+	Do(ctx context.Context, report func(train.Progress)) error
+}
+
+// newTrainJob prepares the run that a configuration describes: of a head for
+// snapshots, or of a recurrence over commits with its head.
+func newTrainJob(ctx context.Context, cfg *train.Config, d train.Deps) (trainJob, error) {
+	if cfg.Recurrence != nil {
+		return train.NewRecurrentJob(ctx, cfg, d)
+	}
+	return train.NewJob(ctx, cfg, d)
 }
 
 func readTrainConfig(path string) (*train.Config, error) {

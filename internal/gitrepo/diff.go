@@ -79,11 +79,17 @@ func (d *Diffs) ask(from, to string, max int, keep func(path string) bool) (text
 		return "", false, d.p.broken(err)
 	}
 	text, cut, err = readDiff(d.p.out, max, keep)
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoTrees): // git goes on
+		err = fmt.Errorf("diff in %s of %s and %s: %w", d.repo.name, from, to, err)
+	case err != nil:
 		err = d.p.broken(err)
 	}
 	return text, cut, err
 }
+
+// errNoTrees is returned where git has not echoed the ids of two trees.
+var errNoTrees = fmt.Errorf("%w: one of the two trees (is the clone shallow, partial or damaged?)", ErrMissingObject)
 
 // maxPaths is the number of paths that one process is given.
 const maxPaths = 200
@@ -138,6 +144,9 @@ func readDiff(out *bufio.Reader, max int, keep func(path string) bool) (text str
 		}
 		switch {
 		case begin && string(line) == diffEnd:
+			if first {
+				return "", false, errNoTrees
+			}
 			text = b.String()
 			if cut {
 				text = text[:strings.LastIndexByte(text, '\n')+1]

@@ -179,6 +179,12 @@ func TestDiffs(t *testing.T) {
 	if !strings.Contains(text, "rename from a.py\nrename to b.py\n") || !strings.Contains(text, "@@ -6,3 +6,4 @@ five\n six\n seven\n eight\n+nine\n") {
 		t.Errorf("rename: got %q", text)
 	}
+	missing := "0123456789012345678901234567890123456789"
+	for _, trees := range [][2]string{{all[0].Tree, missing}, {missing, all[0].Tree}, {"", missing}} {
+		if text, _, err := d.Between(trees[0], trees[1], 1000, any); !errors.Is(err, ErrMissingObject) {
+			t.Errorf("diff of %q: got %q, %v; want ErrMissingObject", trees, text, err)
+		}
+	}
 	if text, _ = between(all[2].Tree, all[2].Tree, 1000, any); text != "" {
 		t.Errorf("no change: got %q", text)
 	}

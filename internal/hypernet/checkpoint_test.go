@@ -340,7 +340,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c, err := load(file)
+		c, _, err := load(file)
 		if err != nil {
 			return
 		}

@@ -353,3 +353,7 @@ func (f *Factored) coefficients(ctx []float32) (*trunkTape, error) {
 // IsMean reports whether a parameter belongs to the average adapter of a
 // [Factored] head.
 func IsMean(p *Param) bool { return strings.HasPrefix(p.Name, MeanPrefix) }
+
+// IsTrunk reports whether a parameter belongs to the trunk of a head, which
+// depends on the input.
+func IsTrunk(p *Param) bool { return strings.HasPrefix(p.Name, "trunk.") }

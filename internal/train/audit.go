@@ -91,16 +91,21 @@ func (a *Auditor) audit(ctx context.Context, head hypernet.Head, repos []*Reposi
 			return nil, nil, err
 		}
 	}
-	out := &Audit{
-		Repositories: len(repos), Tasks: NumTasks(repos),
-		Own: summarize(tallies["own"], nil), Average: summarize(tallies["average"], nil), Stranger: summarize(tallies["stranger"], nil),
-		OwnAverage: summarize(tallies["own"], tallies["average"]), OwnStranger: summarize(tallies["own"], tallies["stranger"]),
-	}
-	if withBase {
-		base := summarize(tallies["base"], nil)
-		out.Base = &base
-	}
+	out := &Audit{Repositories: len(repos), Tasks: NumTasks(repos)}
+	out.compare(tallies)
 	return out, tallies, nil
+}
+
+// compare fills in the scores of each kind of adapter: own, average, stranger,
+// and base if it is there.
+func (a *Audit) compare(tallies map[string][]tally) {
+	own, average, stranger := tallies["own"], tallies["average"], tallies["stranger"]
+	a.Own, a.Average, a.Stranger = summarize(own, nil), summarize(average, nil), summarize(stranger, nil)
+	a.OwnAverage, a.OwnStranger = summarize(own, average), summarize(own, stranger)
+	if b := tallies["base"]; b != nil {
+		base := summarize(b, nil)
+		a.Base = &base
+	}
 }
 
 // tallies scores every repository under the adapter chosen for it.

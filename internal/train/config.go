@@ -13,6 +13,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/repopeft"
 )
 
 // Config is a training configuration: the YAML file given to the command.
@@ -27,6 +28,9 @@ type Config struct {
 	Encoder      encoder.Options `yaml:"encoder"`
 	Head         HeadOptions     `yaml:"head"`
 	Train        Options         `yaml:"train"`
+	// Recurrence trains a recurrence over commits with the head; nil: the head
+	// reads the vectors of snapshots.
+	Recurrence *RecurrenceOptions `yaml:"recurrence"`
 
 	path   string
 	digest string
@@ -62,6 +66,10 @@ type DataOptions struct {
 type HeadOptions struct {
 	Kind    string         `yaml:"kind"`
 	Options map[string]any `yaml:"options"`
+	// From is a checkpoint of snapshots for the same base, from which the head of a
+	// recurrence begins, as far as their parameters are alike: its average adapter
+	// where it has one. A relative path starts at the configuration's folder.
+	From string `yaml:"from"`
 }
 
 // ReadConfig reads a configuration. Fields that it does not give keep their
@@ -75,6 +83,7 @@ func ReadConfig(path string) (*Config, error) {
 		Encoder struct {
 			Kind string `yaml:"kind"`
 		} `yaml:"encoder"`
+		Recurrence map[string]any `yaml:"recurrence"`
 	}
 	if err := yaml.Unmarshal(data, &kind); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
@@ -86,10 +95,16 @@ func ReadConfig(path string) (*Config, error) {
 		Head:    HeadOptions{Kind: "factored"},
 		Train:   DefaultOptions(),
 	}
+	if kind.Recurrence != nil {
+		c.Recurrence = DefaultRecurrenceOptions()
+	}
 	d := yaml.NewDecoder(strings.NewReader(string(data)))
 	d.KnownFields(true)
 	if err := d.Decode(c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	if c.Recurrence != nil && len(c.Data.Tracks) == 0 {
+		c.Data.Tracks = []string{string(repopeft.Evolution)}
 	}
 	c.Data.setDefaults()
 	sum := sha256.Sum256(data)
@@ -120,6 +135,7 @@ func (c *Config) validate() error {
 	if err := c.Train.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("train: %w", err))
 	}
+	errs = append(errs, c.validateRecurrence())
 	return errors.Join(errs...)
 }
 

@@ -190,14 +190,19 @@ func NewJob(ctx context.Context, c *Config, d Deps) (*Job, error) {
 }
 
 // pick chooses n repositories at random.
-func pick(repos []*Repository, n int, seed uint64) []*Repository {
+func pick[T any](repos []T, n int, seed uint64) []T {
 	perm := rand.New(rand.NewPCG(seed, 0xda7a)).Perm(len(repos))[:n]
 	slices.Sort(perm)
-	out := make([]*Repository, n)
+	out := make([]T, n)
 	for i, j := range perm {
 		out[i] = repos[j]
 	}
 	return out
+}
+
+// Counts returns the numbers of repositories and of their tasks.
+func (j *Job) Counts() (train, tasks, validation, validationTasks int) {
+	return len(j.Train), NumTasks(j.Train), len(j.Validation), NumTasks(j.Validation)
 }
 
 // Do trains; the best head is kept in the run's folder. See [Run.Do]. A
