@@ -30,7 +30,7 @@ func tinyBase(t testing.TB) (*model.Model, *tokenizer.Tokenizer) {
 	return m, tok
 }
 
-// hiddenSize of the states of newCheckpoint.
+// hiddenSize of the states of recurrentCheckpoint.
 const hiddenSize = 7
 
 // tinyHead are the options of a small head whose conditional part isn't zero.
@@ -39,7 +39,7 @@ func tinyHead() map[string]any {
 }
 
 // newCheckpoint makes a checkpoint for a base, fitted to random vectors.
-func newCheckpoint(t testing.TB, m *model.Model, change func(*Settings)) *Checkpoint {
+func recurrentCheckpoint(t testing.TB, m *model.Model, change func(*Settings)) *Checkpoint {
 	t.Helper()
 	D := m.HiddenSize
 	s := DefaultSettings()
@@ -87,7 +87,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "evo.safetensors")
 	for _, input := range []string{InputDiff, InputRepository, InputBoth} {
 		for _, standardize := range []string{hypernet.StandardizeScore, hypernet.StandardizeNone} {
-			c := newCheckpoint(t, m, func(s *Settings) {
+			c := recurrentCheckpoint(t, m, func(s *Settings) {
 				s.Input, s.Standardize, s.Truncation.AtLoss = input, standardize, true
 			})
 			if err := Save(path, c, safetensors.F32); err != nil {
@@ -155,7 +155,7 @@ func TestLoadRefuses(t *testing.T) {
 		}, "context"},
 	}
 	for _, tt := range tests {
-		c := newCheckpoint(t, m, nil)
+		c := recurrentCheckpoint(t, m, nil)
 		static, r := &hypernet.Checkpoint{Info: c.Info, Head: c.Head}, &hypernet.Recurrence{Tensors: c.tensors()}
 		r.Description = []byte(`{"input":"diff","diff":{"layer":1,"chunk":24,"min":4,"end":-1,"max_windows":4,"select":"first","max_bytes":9},` +
 			`"standardize":"zscore","truncation":{"steps":3},"commits":"all","context":"after"}`)
@@ -167,7 +167,7 @@ func TestLoadRefuses(t *testing.T) {
 			t.Errorf("%s: got error %v, want one that contains %q", tt.name, err, tt.want)
 		}
 	}
-	c := newCheckpoint(t, m, nil)
+	c := recurrentCheckpoint(t, m, nil)
 	c.GRU.Params()[2].Value[1] = float32(math.NaN())
 	if err := Save(path, c, safetensors.F16); err == nil {
 		t.Error("a checkpoint that is not finite was saved")
@@ -185,7 +185,7 @@ func TestLoadRefuses(t *testing.T) {
 func TestLoadCut(t *testing.T) {
 	m, _ := tinyBase(t)
 	path := filepath.Join(t.TempDir(), "evo.safetensors")
-	if err := Save(path, newCheckpoint(t, m, nil), safetensors.F16); err != nil {
+	if err := Save(path, recurrentCheckpoint(t, m, nil), safetensors.F16); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := os.ReadFile(path)

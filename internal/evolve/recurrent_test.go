@@ -114,7 +114,7 @@ func newFollower(t *testing.T, change func(*Settings)) *Recurrent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := NewRecurrent(newCheckpoint(t, m, change), m, tok, cache)
+	f, err := NewRecurrent(recurrentCheckpoint(t, m, change), m, tok, cache)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestFollowerID(t *testing.T) {
 		ids[f.ID()] = true
 	}
 	m, tok := tinyBase(t)
-	c := newCheckpoint(t, m, nil)
+	c := recurrentCheckpoint(t, m, nil)
 	c.GRU.Params()[0].Value[0]++
 	f, err := NewRecurrent(c, m, tok, nil)
 	if err != nil {
