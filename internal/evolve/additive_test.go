@@ -21,6 +21,9 @@ import (
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/kernel"
+	"github.com/code2lora/code2lora/internal/lru"
+	"github.com/code2lora/code2lora/internal/model"
 )
 
 var _ Follower = (*Additive)(nil)
@@ -155,6 +158,65 @@ func TestAdditiveProperty(t *testing.T) {
 			rt.Fatal("another state than from scratch", err)
 		}
 	})
+}
+
+// TestAdditiveHidden follows with vectors of a language model, which is given
+// files in other batches when a state follows than when it is begun.
+func TestAdditiveHidden(t *testing.T) {
+	m, tok, err := model.Load("../model/testdata/tiny-llama.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	e, err := encoder.New(encoder.Options{Kind: encoder.KindHidden, Base: "b179", Layer: 2, Chunk: 32, Overlap: 8, Min: 6, Lexicon: true}, m, tok, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc := e.(encoder.Filewise)
+	f, err := NewAdditive(&hypernet.Checkpoint{Info: hypernet.Info{Encoder: enc.ID()}}, enc, smallFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(f.ID(), "kernel="+kernel.Implementation()) {
+		t.Errorf("id %s: want the arithmetic in it", f.ID())
+	}
+	r := newRepo(t, randomHistory(rand.New(rand.NewPCG(14, 15)), 15))
+	s, tree := State(nil), ""
+	err = r.History(t.Context(), "main", "", func(step gitrepo.Step) (err error) {
+		if s == nil {
+			s, err = f.Begin(t.Context(), r, step.ID, nil)
+		} else {
+			s, err = f.Advance(t.Context(), r, s, step, tree)
+		}
+		tree = step.Tree
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.vectors = lru.New[string, aggregate.Vector](0)
+	if !bytes.Equal(marshal(t, s), marshal(t, begin(t, f, r, "main"))) {
+		t.Error("another state than from scratch")
+	}
+	got, err := f.Representation(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := r.Snapshot(t.Context(), "main", f.filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := e.Encode(t.Context(), encoder.FromSnapshot(snap), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tensor := range want.Tensors {
+		for i, x := range tensor.Data {
+			if y := got.Tensors[name].Data[i]; math.Abs(float64(x-y)) > 1e-5*max(1, math.Abs(float64(x))) {
+				t.Errorf("%s %d: got %g, want %g", name, i, y, x)
+			}
+		}
+	}
 }
 
 // TestAdditiveCost holds that a commit costs what it changed.
