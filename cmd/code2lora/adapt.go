@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"github.com/code2lora/code2lora/internal/adapt"
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/follow"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/kernel"
 )
@@ -35,8 +37,8 @@ func describeAdapter(a *adapter.Adapter, path string, bytes int64) adapterJSON {
 
 func (a *app) adaptCmd() *cobra.Command {
 	var o struct {
-		ref, base, checkpoint, out string
-		include, exclude           []string
+		ref, base, checkpoint, out, mode, store string
+		include, exclude                        []string
 	}
 	c := &cobra.Command{
 		Use:   "adapt REPO -o DIR",
@@ -47,12 +49,27 @@ REPO is a work tree, a bare repository, a URL, a source tree without git, or a
 source archive. Of a git repository the commit at --at is read (HEAD by default,
 without uncommitted changes). What is left out is reported: vendored, generated,
 binary and large files, links and submodules, and tests unless the checkpoint
-reads them.`,
-		Example: "  code2lora adapt . -o .code2lora/adapter\n  code2lora adapt ../flask --at 3.0.0 -o flask-3.0.0",
-		Args:    cobra.ExactArgs(1),
+reads them.
+
+With --mode additive or evo the adapter is that of the state at the commit: one
+that "update" has kept, or one that is made from the nearest that is kept, and is
+kept too.`,
+		Example: "  code2lora adapt . -o .code2lora/adapter\n  code2lora adapt ../flask --at 3.0.0 -o flask-3.0.0\n" +
+			"  code2lora adapt ../flask --mode additive --at 3.0.0 -o flask-3.0.0",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.out == "" {
 				return fmt.Errorf("%w: adapt: give the adapter's folder with -o DIR", errUsage)
+			}
+			switch {
+			case o.mode != modeStatic && o.mode != modeEvo && o.mode != modeAdditive:
+				return fmt.Errorf("%w: adapt: --mode %q: want static, evo or additive", errUsage, o.mode)
+			case o.mode != modeStatic && len(o.include)+len(o.exclude) > 0:
+				return fmt.Errorf("%w: adapt: --include and --exclude are for --mode static: a state is of all files", errUsage)
+			case o.mode != modeStatic:
+				return a.adaptState(c.Context(), args[0], o.out, followFlags{ref: o.ref, base: o.base, checkpoint: o.checkpoint, store: o.store, mode: o.mode})
+			case o.store != "":
+				return fmt.Errorf("%w: adapt: --store is for --mode evo and additive", errUsage)
 			}
 			b, err := a.loadBase(c.Context(), o.base)
 			if err != nil {
@@ -77,11 +94,41 @@ reads them.`,
 	f.StringVarP(&o.out, "output", "o", "", "write the adapter to `DIR`")
 	f.StringVar(&o.ref, "at", "", "read the repository at `REF`: a branch, tag or commit (default HEAD)")
 	f.StringVar(&o.checkpoint, "checkpoint", "", "hypernetwork checkpoint `FILE` (default: the one for the base)")
+	f.StringVar(&o.mode, "mode", modeStatic, "`static`: read the commit; evo or additive: by the state at the commit, see update")
+	f.StringVar(&o.store, "store", "", "where states are kept, as for update: `WHERE`")
 	f.StringArrayVar(&o.include, "include", nil, "read only files that match `GLOB`, as in 'src/**'; may be repeated")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out files that match `GLOB`; may be repeated")
 	baseFlag(c, &o.base)
 	precisionFlag(c, kernel.Int8)
 	return c
+}
+
+// adaptState makes the adapter of the state at a commit.
+func (a *app) adaptState(ctx context.Context, repo, out string, o followFlags) error {
+	f, err := a.openFollowed(ctx, repo, o)
+	if err != nil {
+		return err
+	}
+	s, res, err := follow.At(ctx, f.Job)
+	if err != nil {
+		return err
+	}
+	a.noteAll(res.Notes)
+	ad, err := f.adapter(s, res)
+	if err != nil {
+		return err
+	}
+	if err := adapter.WriteNative(out, ad, adapter.Options{}); err != nil {
+		return err
+	}
+	j := describeAdapter(ad, out, sizeOf(out))
+	state := map[string]any{"repository": f.Repo.Name(), "commit": res.Commit, "mode": f.mode, "from": res.From, "anchor": res.Anchor,
+		"steps": res.Steps, "applied": res.Applied, "churn": res.Churn, "exact": res.Exact, "seconds": res.Seconds}
+	return a.print(map[string]any{"base": f.base.info.Name, "adapter": j, "state": state}, func(w io.Writer) {
+		fmt.Fprintf(w, "repository  %s at %.12s\nstate       %s: %d commits since its anchor %.12s, %d applied now in %.3f s\ndrift       %s\n",
+			f.Repo.Name(), res.Commit, f.mode, res.Steps, res.Anchor, res.Applied, res.Seconds, driftText(res.Exact, res.Churn))
+		fmt.Fprintf(w, "adapter     %s: rank %d, %d parameters, %.1f MB\n", out, j.Rank, j.Parameters, float64(j.Bytes)/1e6)
+	})
 }
 
 // adapt runs the main job with progress on standard error.

@@ -77,7 +77,8 @@ given as a repository is cloned.`,
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	c.SuggestionsMinimumDistance = 2
-	c.AddCommand(a.pullCmd(), a.modelsCmd(), a.demoCmd(), a.adaptCmd(), a.completeCmd(), a.scoreCmd(), a.inspectCmd(),
+	c.AddCommand(a.pullCmd(), a.modelsCmd(), a.demoCmd(), a.adaptCmd(), a.updateCmd(), a.logCmd(), a.watchCmd(),
+		a.hooksCmd(), a.driftCmd(), a.completeCmd(), a.scoreCmd(), a.inspectCmd(),
 		a.exportCmd(), a.importCmd(), a.mergeCmd(), a.trainCmd(), a.tuneCmd(), a.evaluateCmd(), a.plotCmd(), a.benchCmd())
 	c.InitDefaultCompletionCmd()
 	for _, sub := range c.Commands() {

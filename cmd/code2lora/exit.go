@@ -9,9 +9,11 @@ import (
 	"github.com/code2lora/code2lora/internal/catalog"
 	"github.com/code2lora/code2lora/internal/dataset"
 	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/follow"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/memory"
+	"github.com/code2lora/code2lora/internal/state"
 )
 
 // Exit codes. docs/commands.md repeats this table.
@@ -52,7 +54,8 @@ func exitCode(err error) int {
 	case is(dataset.ErrTestRepository):
 		return exitSplit
 	case is(fs.ErrNotExist, errInput, adapt.ErrNoSource, encoder.ErrNothing, catalog.ErrMismatch, hypernet.ErrEncoder,
-		gitrepo.ErrEmpty, gitrepo.ErrRef, gitrepo.ErrMissingObject, gitrepo.ErrNotGit, gitrepo.ErrNetwork, gitrepo.ErrArchive):
+		gitrepo.ErrEmpty, gitrepo.ErrRef, gitrepo.ErrMissingObject, gitrepo.ErrNotGit, gitrepo.ErrNetwork, gitrepo.ErrArchive,
+		follow.ErrFrom, follow.ErrNoStates, state.ErrCorrupt):
 		return exitInput
 	default:
 		return exitFailure

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -126,6 +127,8 @@ func commit(dir string) (string, error) {
 //
 //	exits CODE ARGS...   run code2lora; CODE may be "1|5"; see [cmdExits]
 //	commit DIR [VAR]     commit all of DIR; VAR becomes the commit
+//	head DIR VAR         VAR becomes the commit that DIR is at
+//	await FILE TEXT      waits until FILE has TEXT
 //	json PATH [REGEXP]   the last output has a value at PATH (a.b.0), and it matches
 //	jsonenv VAR PATH     VAR becomes the value at PATH
 //	about PATH NUMBER    the value at PATH is NUMBER, to 1e-4 of it
@@ -142,6 +145,20 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 		if len(args) > 1 {
 			ts.Setenv(args[1], id)
 		}
+	},
+	"head": func(ts *testscript.TestScript, _ bool, args []string) {
+		out, err := exec.Command("git", "-C", ts.MkAbs(args[0]), "rev-parse", "HEAD").Output()
+		ts.Check(err)
+		ts.Setenv(args[1], strings.TrimSpace(string(out)))
+	},
+	"await": func(ts *testscript.TestScript, _ bool, args []string) {
+		var data []byte
+		for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(20 * time.Millisecond) {
+			if data, _ = os.ReadFile(ts.MkAbs(args[0])); strings.Contains(string(data), args[1]) {
+				return
+			}
+		}
+		ts.Fatalf("%s: got %q, want %q in it", args[0], data, args[1])
 	},
 	"json": func(ts *testscript.TestScript, neg bool, args []string) {
 		v, ok := jsonAt(ts, args[0])

@@ -59,12 +59,12 @@ func (c *churn) add(ctx context.Context, notes map[string]float64, changes []git
 			changed += max(after, before)
 		}
 	}
-	bytes := max(0, notes[NoteBytes]+grown)
+	bytes := max(0, notes[noteBytes]+grown)
 	add := 0.0
 	if changed > 0 {
-		add = changed / max(bytes, notes[NoteBytes], 1)
+		add = changed / max(bytes, notes[noteBytes], 1)
 	}
-	return map[string]float64{NoteBytes: bytes, NoteChurn: notes[NoteChurn] + add}, nil
+	return map[string]float64{noteBytes: bytes, noteChurn: notes[noteChurn] + add}, nil
 }
 
 func oldPath(c gitrepo.Change) string {

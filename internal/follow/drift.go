@@ -76,7 +76,7 @@ func (j Job) measure(ctx context.Context, e state.Entry) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Drift{Commit: e.Commit, Anchor: e.Anchor, Steps: e.Steps, Churn: e.Notes[NoteChurn], Seconds: time.Since(began).Seconds()}
+	d := &Drift{Commit: e.Commit, Anchor: e.Anchor, Steps: e.Steps, Churn: e.Notes[noteChurn], Seconds: time.Since(began).Seconds()}
 	fresh, err := j.Follower.Adapter(s)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (j Job) measure(ctx context.Context, e state.Entry) (*Drift, error) {
 	} else if !errors.Is(err, state.ErrNotFound) && !errors.Is(err, state.ErrCorrupt) {
 		return nil, err
 	}
-	e.Notes[NoteDrift] = d.Distance
+	e.Notes[j.own(noteDrift)] = d.Distance
 	return d, j.Store.Put(ctx, e, data)
 }
 

@@ -25,6 +25,9 @@ type Job struct {
 	Ref      string // empty: HEAD
 	Follower evolve.Follower
 	Store    *state.Store
+	// Checkpoint is what the follower makes adapters with. Followers of several
+	// checkpoints may share states, but not what is noted of their adapters.
+	Checkpoint string
 
 	// From is where to begin when no commit of the history has a state: empty
 	// for the commit at Ref itself, Root, or a ref on the first-parent history.
@@ -54,14 +57,23 @@ func isExact(f evolve.Follower) bool {
 	return ok && e.Exact()
 }
 
-// The notes of a stored state.
+// The notes of a stored state. Those of its adapter have "@" and the checkpoint
+// behind the name, if the job says which it is.
 const (
-	NoteNorm    = "norm"    // ‖ΔW‖ of its adapter
-	NoteChurn   = "churn"   // see the package comment
-	NoteBytes   = "bytes"   // of the sources at the commit
-	NoteSeconds = "seconds" // that it took to get here from the commit before, or from nothing
-	NoteDrift   = "drift"   // measured by [Measure]
+	noteNorm    = "norm"    // ‖ΔW‖ of its adapter
+	noteDrift   = "drift"   // measured by [Measure]
+	noteChurn   = "churn"   // see the package comment
+	noteBytes   = "bytes"   // of the sources at the commit
+	noteSeconds = "seconds" // that it took to get here from the commit before, or from nothing
 )
+
+// own returns the name of a note about adapters of the job's checkpoint.
+func (j Job) own(note string) string {
+	if j.Checkpoint == "" {
+		return note
+	}
+	return note + "@" + j.Checkpoint
+}
 
 // Applied is a commit that a state has reached.
 type Applied struct {
@@ -71,20 +83,21 @@ type Applied struct {
 	Begun      bool // it is an anchor
 	Reanchored bool // by the policy
 	Churn      float64
-	Norm       float64 // ‖ΔW‖; NaN if the state isn't stored
+	Norm       float64 // ‖ΔW‖; NaN if the state isn't stored, or of no file
 	Seconds    float64
 }
 
 // Result tells what an update has done.
 type Result struct {
-	Repository    string // as states are kept under
-	Commit        string // reached
-	From          string // commit whose stored state it went on from; "" if there was none
-	Anchor        string // commit at which the state was begun
-	Steps         int    // commits since the anchor
-	Applied       int    // commits that were stepped over, those that were begun at included
-	Reanchored    int    // of these, by the policy
-	Norm, Churn   float64
+	Repository    string  // as states are kept under
+	Commit        string  // reached
+	From          string  // commit whose stored state it went on from; "" if there was none
+	Anchor        string  // commit at which the state was begun
+	Steps         int     // commits since the anchor
+	Applied       int     // commits that were stepped over, those that were begun at included
+	Reanchored    int     // of these, by the policy
+	Norm          float64 // ‖ΔW‖; NaN if the state is of no file, and so has no adapter
+	Churn         float64
 	Exact         bool // the state can't drift
 	Seconds       float64
 	AnchorSeconds float64  // of these, for states begun from nothing
@@ -150,11 +163,19 @@ func (j Job) check() error {
 	return errors.Join(errs...)
 }
 
-// norm returns ‖ΔW‖ over all layers.
-func norm(a *adapter.Adapter) float64 {
+// norm returns ‖ΔW‖ of the adapter of a state, over all layers, and NaN if the
+// state is of no file: then it has no adapter, but may get one.
+func (j Job) norm(s evolve.State) (float64, error) {
+	a, err := j.Follower.Adapter(s)
+	if errors.Is(err, encoder.ErrNothing) {
+		return math.NaN(), nil
+	}
+	if err != nil {
+		return 0, err
+	}
 	var sum float64
 	for _, n := range adapter.Norms(a) {
 		sum += n.Delta * n.Delta
 	}
-	return math.Sqrt(sum)
+	return math.Sqrt(sum), nil
 }

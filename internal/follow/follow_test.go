@@ -127,7 +127,7 @@ func TestEvery(t *testing.T) {
 	for _, l := range lines {
 		if l.State != nil {
 			stored = append(stored, l.Commit.Subject)
-			if l.State.Notes[NoteNorm] <= 0 {
+			if l.Norm == nil || *l.Norm <= 0 {
 				t.Errorf("%s: notes %v without a norm", l.Commit.Subject, l.State.Notes)
 			}
 		}

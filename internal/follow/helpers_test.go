@@ -2,6 +2,7 @@ package follow
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,6 +31,9 @@ type chain struct {
 	exact  bool
 	begins int
 	steps  []string // subjects of the commits that were stepped over
+
+	nothing bool    // there is no adapter
+	scale   float64 // alpha of adapters; 0 is 1
 }
 
 func (c *chain) ID() string {
@@ -127,7 +131,10 @@ func (c *chain) Adapter(s evolve.State) (*adapter.Adapter, error) {
 	for m := range d.Modules {
 		d.Modules[m] = adapter.Shape{In: 8, Out: 8}
 	}
-	a := adapter.New(d, []adapter.Module{adapter.QProj}, 1, 1, false)
+	if c.nothing {
+		return nil, encoder.ErrNothing
+	}
+	a := adapter.New(d, []adapter.Module{adapter.QProj}, 1, cmp.Or(c.scale, 1), false)
 	p := a.Layers[0][adapter.QProj]
 	for i, b := range []byte(s.(*link).Digest)[:8] {
 		p.A[i], p.B[i] = float32(b), float32(b%7)+1

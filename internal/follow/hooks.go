@@ -19,8 +19,11 @@ import (
 // Hooks are the git hooks that run after what moves a branch.
 var Hooks = []string{"post-commit", "post-merge", "post-rewrite"}
 
-// CheckoutHook runs after another branch was checked out.
-const CheckoutHook = "post-checkout"
+// More hooks.
+const (
+	CheckoutHook = "post-checkout" // runs after another branch was checked out
+	ReceiveHook  = "post-receive"  // runs in a repository that was pushed to
+)
 
 var (
 	// ErrForeignHook is returned for a hook that was made by somebody else and
@@ -102,7 +105,7 @@ func RemoveHooks(ctx context.Context, r *gitrepo.Repo) ([]string, error) {
 	}
 	var paths []string
 	var errs []error
-	for _, name := range append(slices.Clone(Hooks), CheckoutHook) {
+	for _, name := range append(slices.Clone(Hooks), CheckoutHook, ReceiveHook) {
 		path := filepath.Join(dir, name)
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !ours(data) {

@@ -9,10 +9,12 @@ import (
 	"github.com/code2lora/code2lora/internal/state"
 )
 
-// LogLine is a commit, with the state that is stored of it, if any.
+// LogLine is a commit, with the state that is stored of it, if any. What isn't
+// known of that is nil.
 type LogLine struct {
-	Commit gitrepo.Commit
-	State  *state.Entry
+	Commit             gitrepo.Commit
+	State              *state.Entry
+	Norm, Churn, Drift *float64 // Norm and Drift with the job's checkpoint
 }
 
 // Log returns the newest n commits of the history of a job, newest first, or all
@@ -37,10 +39,18 @@ func Log(ctx context.Context, j Job, n int) ([]LogLine, []string, error) {
 	}
 	for _, e := range entries {
 		if i, ok := h.at[e.Commit]; ok && len(h.commits)-1-i < n {
-			lines[len(h.commits)-1-i].State = &e
+			l := &lines[len(h.commits)-1-i]
+			l.State, l.Norm, l.Churn, l.Drift = &e, noteOf(e, j.own(noteNorm)), noteOf(e, noteChurn), noteOf(e, j.own(noteDrift))
 		}
 	}
 	return lines, h.notes, nil
+}
+
+func noteOf(e state.Entry, note string) *float64 {
+	if v, ok := e.Notes[note]; ok {
+		return &v
+	}
+	return nil
 }
 
 // Collect removes the states of a repository, of all checkpoints, whose commits no

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,11 +126,11 @@ func TestOddCommits(t *testing.T) {
 		t.Fatal(len(lines), err)
 	}
 	for _, l := range lines[3:] { // until b
-		if churn := l.State.Notes[NoteChurn]; churn != 0 {
+		if churn := l.State.Notes[noteChurn]; churn != 0 {
 			t.Errorf("%s: churn %g, want 0", l.Commit.Subject, churn)
 		}
 	}
-	if !(lines[0].State.Notes[NoteChurn] > 0) {
+	if !(lines[0].State.Notes[noteChurn] > 0) {
 		t.Error("d has no churn")
 	}
 }
@@ -156,7 +157,7 @@ func TestMeasure(t *testing.T) {
 		}
 	}
 	lines, _, err := Log(t.Context(), j, 1)
-	if err != nil || lines[0].State.Notes[NoteDrift] != ds[2].Distance {
+	if err != nil || *lines[0].Drift != ds[2].Distance {
 		t.Errorf("log: got %+v, %v, want the drift noted", lines, err)
 	}
 	checkState(t, j, res)
@@ -172,5 +173,58 @@ func TestMeasure(t *testing.T) {
 		if d.Distance != 0 {
 			t.Errorf("exact: got %+v, want no distance", d)
 		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	r := newRepo(t)
+	r.commits("abc")
+	for _, exact := range []bool{false, true} {
+		j, f := newJob(t, r)
+		f.exact = exact
+		j.Every = 1
+		res := update(t, j)
+		c, err := Check(t.Context(), j, res, &chain{exact: exact})
+		if err != nil || c.Equal != exact || (c.Distance == 0) != exact || c.Seconds <= 0 {
+			t.Errorf("exact %t: got %+v, %v", exact, c, err)
+		}
+		if _, err := Check(t.Context(), j, res, &chain{id: "other"}); err == nil {
+			t.Error("another follower: want an error")
+		}
+	}
+}
+
+// TestNothing follows a repository that has no source at first.
+func TestNothing(t *testing.T) {
+	r := newRepo(t)
+	r.write("README", "nothing yet\n")
+	first := r.record("readme")
+	j, f := newJob(t, r)
+	f.nothing = true
+	if res := update(t, j); !math.IsNaN(res.Norm) || res.Commit != first {
+		t.Errorf("got %+v, want a state without a norm", res)
+	}
+	f.nothing = false
+	r.commits("a")
+	if res := update(t, j); res.From != first || !(res.Norm > 0) {
+		t.Errorf("got %+v, want a step from %s", res, first)
+	}
+}
+
+// TestCheckpoints shares states between two checkpoints, but not their norms.
+func TestCheckpoints(t *testing.T) {
+	r := newRepo(t)
+	r.commits("ab")
+	j, f := newJob(t, r)
+	j.Checkpoint = "one"
+	one := update(t, j)
+	j.Checkpoint, f.scale = "two", 3
+	two := update(t, j)
+	if two.Applied != 0 || math.Abs(two.Norm-3*one.Norm) > 1e-6*two.Norm {
+		t.Errorf("norm %g after %d commits, want three times %g without any", two.Norm, two.Applied, one.Norm)
+	}
+	lines, _, err := Log(t.Context(), j, 1)
+	if err != nil || lines[0].State == nil || lines[0].Norm != nil {
+		t.Errorf("got %+v, %v, want no norm of the other checkpoint", lines, err)
 	}
 }

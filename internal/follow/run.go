@@ -184,10 +184,10 @@ func (r *run) anchor(ctx context.Context, i int, policy bool) error {
 	}
 	notes := map[string]float64{}
 	if r.churn != nil {
-		if notes[NoteBytes], err = r.churn.total(ctx, c.ID); err != nil {
+		if notes[noteBytes], err = r.churn.total(ctx, c.ID); err != nil {
 			return err
 		}
-		notes[NoteChurn] = 0
+		notes[noteChurn] = 0
 	}
 	e := state.Entry{Key: r.keyOf(c.ID), Anchor: c.ID, Notes: notes}
 	if policy {
@@ -207,7 +207,7 @@ func (r *run) step(ctx context.Context, step gitrepo.Step) error {
 		if notes, err = r.churn.add(ctx, r.entry.Notes, step.Changes); err != nil {
 			return err
 		}
-		if r.Anchor.Churn > 0 && notes[NoteChurn] > r.Anchor.Churn {
+		if r.Anchor.Churn > 0 && notes[noteChurn] > r.Anchor.Churn {
 			r.tree = step.Tree
 			return r.anchor(ctx, r.at[step.ID], true)
 		}
@@ -217,7 +217,7 @@ func (r *run) step(ctx context.Context, step gitrepo.Step) error {
 		return fmt.Errorf("commit %.12s: %w", step.ID, err)
 	}
 	r.tree = step.Tree
-	e := state.Entry{Key: r.keyOf(step.ID), Parent: r.entry.Commit, Anchor: r.entry.Anchor, Notes: notes}
+	e := state.Entry{Key: r.keyOf(step.ID), Parent: r.entry.Commit, Anchor: r.entry.Anchor, Steps: r.entry.Steps + 1, Notes: notes}
 	return r.take(ctx, s, e, Applied{Commit: step.Commit}, began)
 }
 
@@ -236,17 +236,16 @@ func (r *run) jump(ctx context.Context) error {
 
 // take makes s the state, stores it if it is one of those, and reports it.
 func (r *run) take(ctx context.Context, s evolve.State, e state.Entry, a Applied, began time.Time) error {
-	e.Steps = s.Steps()
 	r.state, r.entry, r.stored = s, e, false
 	r.result.Applied++
-	a.Steps, a.Churn, a.Norm = e.Steps, e.Notes[NoteChurn], math.NaN()
+	a.Steps, a.Churn, a.Norm = e.Steps, e.Notes[noteChurn], math.NaN()
 	a.Left = len(r.commits) - 1 - r.at[e.Commit]
-	r.entry.Notes[NoteSeconds] = time.Since(began).Seconds()
+	r.entry.Notes[noteSeconds] = time.Since(began).Seconds()
 	if a.Begun || a.Left == 0 || e.Steps%max(1, r.Every) == 0 {
 		if err := r.put(ctx); err != nil {
 			return err
 		}
-		a.Norm = r.entry.Notes[NoteNorm]
+		a.Norm = r.noted(noteNorm)
 	}
 	a.Seconds = time.Since(began).Seconds()
 	if r.report != nil {
@@ -257,12 +256,14 @@ func (r *run) take(ctx context.Context, s evolve.State, e state.Entry, a Applied
 
 // put stores the state.
 func (r *run) put(ctx context.Context) error {
-	ad, err := r.Follower.Adapter(r.state)
+	n, err := r.norm(r.state)
 	if err != nil {
 		return fmt.Errorf("adapter at %.12s: %w", r.entry.Commit, err)
 	}
 	r.entry.Notes = maps.Clone(r.entry.Notes)
-	r.entry.Notes[NoteNorm] = norm(ad)
+	if !math.IsNaN(n) {
+		r.entry.Notes[r.own(noteNorm)] = n
+	}
 	data, err := r.state.MarshalBinary()
 	if err != nil {
 		return fmt.Errorf("state at %.12s: %w", r.entry.Commit, err)
@@ -275,6 +276,14 @@ func (r *run) put(ctx context.Context) error {
 	return nil
 }
 
+// noted returns a note about the adapter, NaN if there is none.
+func (r *run) noted(note string) float64 {
+	if v, ok := r.entry.Notes[r.own(note)]; ok {
+		return v
+	}
+	return math.NaN()
+}
+
 // finish stores what was reached before an error, also after an interrupt, and
 // fills in the result.
 func (r *run) finish(ctx context.Context, err *error) {
@@ -284,7 +293,10 @@ func (r *run) finish(ctx context.Context, err *error) {
 		*err = errors.Join(*err, r.put(ctx))
 	}
 	r.result.Commit, r.result.Anchor, r.result.Steps = r.entry.Commit, r.entry.Anchor, r.entry.Steps
-	r.result.Norm, r.result.Churn = r.entry.Notes[NoteNorm], r.entry.Notes[NoteChurn]
+	r.result.Norm, r.result.Churn = r.noted(noteNorm), r.entry.Notes[noteChurn]
+	if *err == nil && math.IsNaN(r.result.Norm) { // stored for another checkpoint
+		r.result.Norm, *err = r.norm(r.state)
+	}
 }
 
 func (r *run) keyOf(commit string) state.Key {

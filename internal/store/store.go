@@ -10,6 +10,7 @@
 //	vectors/          a [Cache] of encoder vectors
 //	trunk/            a [Cache] of hidden states, see package compute
 //	states/           states of repositories, see package state
+//	hooks/            logs and locks of updates by git hooks
 //	repositories/     clones of repositories that were given as URLs
 //
 // All of it can be deleted at any time; what is missing is made again.

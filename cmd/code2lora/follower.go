@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/evolve"
+	"github.com/code2lora/code2lora/internal/follow"
+	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/kernel"
+	"github.com/code2lora/code2lora/internal/state"
+	"github.com/code2lora/code2lora/internal/store"
+)
+
+// followFlags are the flags of the commands that follow a repository.
+type followFlags struct {
+	ref, base, checkpoint, store string
+	mode                         string // empty: by the checkpoint
+}
+
+// The ways to an adapter.
+const (
+	modeStatic   = "static"   // from the files at a commit
+	modeEvo      = "evo"      // from a state that followed the commits
+	modeAdditive = "additive" // from sums over files, which are kept
+)
+
+func (o *followFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.ref, "at", "", "follow the history of `REF`: a branch, tag or commit (default HEAD)")
+	f.StringVar(&o.checkpoint, "checkpoint", "", "hypernetwork checkpoint `FILE` (default: the one for the base)")
+	f.StringVar(&o.store, "store", "", "keep states in `WHERE`: a folder, or s3://BUCKET/PREFIX?endpoint=HOST (default: states in the program's folder)")
+	baseFlag(c, &o.base)
+	precisionFlag(c, kernel.Int8)
+}
+
+// shared tells whether clones on other machines may use the store.
+func (o *followFlags) shared() bool { return strings.Contains(o.store, "://") }
+
+// followed is what the commands work on.
+type followed struct {
+	follow.Job
+	*carrier
+	base *base
+	flag followFlags
+}
+
+// carrier is a follower, and what it was made of.
+type carrier struct {
+	evolve.Follower
+	mode       string
+	checkpoint string // its SHA-256
+}
+
+// openFollowed opens repository, store and follower; all of it is closed with
+// the app.
+func (a *app) openFollowed(ctx context.Context, spec string, o followFlags) (*followed, error) {
+	var git io.Writer = a.err
+	if a.quiet {
+		git = nil
+	}
+	r, err := gitrepo.Open(ctx, spec, gitrepo.Options{AllowNetwork: networkAllowed(), CacheDir: store.Clones(), Progress: git})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, r.Close)
+	s, err := state.Open(ctx, o.store)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	a.closers = append(a.closers, s.Close)
+	b, err := a.loadBase(ctx, o.base)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := vectorCache()
+	if err != nil {
+		return nil, err
+	}
+	f, err := a.follower(o, b, cache)
+	if err != nil {
+		return nil, err
+	}
+	bar := a.bar()
+	return &followed{carrier: f, base: b, flag: o, Job: follow.Job{Repo: r, Ref: o.ref, Follower: f.Follower, Store: s, Checkpoint: f.checkpoint[:12],
+		Progress: func(p encoder.Progress) {
+			bar.show("reading %d of %d files, %d of about %d tokens", p.Files, p.TotalFiles, p.Tokens, p.EstimatedTokens)
+		}}}, nil
+}
+
+// follower returns what carries states with a checkpoint, whose kind decides
+// which it is. With a mode it has to be that one.
+func (a *app) follower(o followFlags, b *base, cache encoder.Cache) (*carrier, error) {
+	ck, err := a.loadCheckpoint(o.checkpoint, b)
+	if err != nil {
+		return nil, err
+	}
+	if o.mode == modeEvo {
+		return nil, unusable(fmt.Errorf("checkpoint %s has no recurrence over commits: --mode evo needs one that was trained with it, --mode additive works with this one", ck.Name))
+	}
+	opt, err := encoder.ParseID(ck.Encoder)
+	if err != nil {
+		return nil, unusable(fmt.Errorf("checkpoint %s: %w", ck.Name, err))
+	}
+	enc, err := encoder.New(opt, b.model, b.tokenizer, cache)
+	if err != nil {
+		return nil, unusable(fmt.Errorf("checkpoint %s: %w", ck.Name, err))
+	}
+	files, ok := enc.(encoder.Filewise)
+	if !ok {
+		return nil, unusable(fmt.Errorf("checkpoint %s reads a repository by encoder %q, which isn't made of files: there are no sums to keep", ck.Name, ck.Encoder))
+	}
+	f, err := evolve.NewAdditive(ck.Checkpoint, files, gitrepo.Filter{})
+	if err != nil {
+		return nil, unusable(err)
+	}
+	return &carrier{f, modeAdditive, ck.sha256}, nil
+}
+
+// noteAll tells the user what an update has to say.
+func (a *app) noteAll(list []string) {
+	for _, n := range list {
+		a.note("note: %s", n)
+	}
+}
+
+// write writes the adapter of the state that an update has reached.
+func (f *followed) write(ctx context.Context, out string, res *follow.Result) (*adapter.Adapter, error) {
+	j := f.Job
+	j.Ref, j.From, j.Fresh = res.Commit, "", false
+	s, _, err := follow.At(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	ad, err := f.adapter(s, res)
+	if err != nil {
+		return nil, err
+	}
+	return ad, adapter.WriteNative(out, ad, adapter.Options{})
+}
+
+// adapter makes the adapter of a state.
+func (f *followed) adapter(s evolve.State, res *follow.Result) (*adapter.Adapter, error) {
+	ad, err := f.carrier.Adapter(s)
+	if err != nil {
+		return nil, err
+	}
+	p := &ad.Provenance
+	p.Repository, p.Commit, p.CheckpointSHA256, p.Tool = f.Repo.Name(), res.Commit, f.carrier.checkpoint, tool()
+	return ad, nil
+}
+
+// finite returns nil for what JSON has no number for.
+func finite(x float64) *float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil
+	}
+	return &x
+}
+
+// driftText says how far a state may have drifted.
+func driftText(exact bool, churn float64) string {
+	if exact {
+		return "none: the state is exact"
+	}
+	return fmt.Sprintf("churn %.3f since the anchor, an estimate (\"code2lora drift\" measures)", churn)
+}
+
+// day is how dates of commits are shown.
+func day(t time.Time) string {
+	if t.IsZero() {
+		return "----------"
+	}
+	return t.Format(time.DateOnly)
+}
