@@ -112,6 +112,9 @@ func (r *run) restore(ctx context.Context) error {
 	if _, on := r.at[newest]; on {
 		return nil
 	}
+	if older, err := r.Repo.IsAncestor(ctx, r.last().ID, newest); err != nil || older {
+		return err // it is known where the history goes on
+	}
 	if r.state == nil {
 		r.note("the last state, of %.12s, is not of this history, and no other is: the branch was switched, or all of the history rewritten", newest)
 	} else {

@@ -58,6 +58,24 @@ func (r *Repo) Reachable(ctx context.Context, fn func(id string) error) error {
 	return nil
 }
 
+// IsAncestor tells whether a commit leads to another one, or is the same. One that
+// isn't there doesn't.
+func (r *Repo) IsAncestor(ctx context.Context, commit, of string) (bool, error) {
+	if r.git == nil {
+		return false, fmt.Errorf("%s: %w, so it has no commits", r.path, ErrNotGit)
+	}
+	if !isHex(commit) || !isHex(of) {
+		return false, fmt.Errorf("%w %q and %q: want full commit ids", ErrRef, commit, of)
+	}
+	if _, err := r.git.output(ctx, "merge-base", "--is-ancestor", commit, of); err != nil {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		return false, nil // status 1, or 128 if one is missing
+	}
+	return true, nil
+}
+
 // Sizes tells the sizes of blobs by their ids, from one process. It is not for
 // concurrent use.
 type Sizes struct {

@@ -126,6 +126,18 @@ func TestReachable(t *testing.T) {
 	if err := r.Reachable(t.Context(), func(string) error { n++; return nil }); err != nil || n != 3 {
 		t.Errorf("got %d commits, %v, want 3", n, err)
 	}
+	for _, c := range []struct {
+		commit, of string
+		want       bool
+	}{{"main~1", "main", true}, {"main", "main", true}, {"main", "main~1", false}, {"side", "main", false}} {
+		a, b := runGit(t, dir, "", "rev-parse", c.commit), runGit(t, dir, "", "rev-parse", c.of)
+		if got, err := r.IsAncestor(t.Context(), a, b); got != c.want || err != nil {
+			t.Errorf("%s of %s: got %t, %v, want %t", c.commit, c.of, got, err, c.want)
+		}
+		if got, err := r.IsAncestor(t.Context(), a, strings.Repeat("1", 40)); got || err != nil {
+			t.Errorf("of a missing commit: got %t, %v", got, err)
+		}
+	}
 	stop := errors.New("stop")
 	if err := r.Reachable(t.Context(), func(string) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v, want %v", err, stop)
