@@ -111,19 +111,6 @@ func (c *Corpus) repository(name string) *repository {
 	return r
 }
 
-// InRepo divides the tasks of a repository whose source doesn't: whole test
-// functions, four fifths to training, a tenth each to validation and test.
-func InRepo(repository, file, class, function string) dataset.Split {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", strings.ToLower(repository), file, class, function))
-	switch n := int(sum[0])<<8 | int(sum[1]); {
-	case n < 6554: // of 65,536
-		return dataset.Test
-	case n < 13108:
-		return dataset.Validation
-	}
-	return dataset.Train
-}
-
 // Some orders documents by a digest of their names, so that which of them come
 // first depends on the names alone, and of these takes as many as have most tasks
 // (0: all). The last may lose some of its tasks.
@@ -165,7 +152,7 @@ func Parse[T ~string](what string, labels []string, some ...T) (list []T, err er
 }
 
 // Add takes a document with the part of each of its tasks, "" for that of
-// [InRepo].
+// [dataset.InRepoSplitOf].
 func (c *Corpus) Add(doc *dataset.Document, parts []dataset.Split) error {
 	if err := doc.Validate(); err != nil {
 		return err
@@ -177,7 +164,7 @@ func (c *Corpus) Add(doc *dataset.Document, parts []dataset.Split) error {
 		switch parts[i] {
 		case dataset.Train, dataset.Validation, dataset.Test:
 		case "":
-			parts[i] = InRepo(doc.Repository, doc.File, t.Class, t.Function)
+			parts[i] = dataset.InRepoSplitOf(doc.Repository, doc.File, t.Class, t.Function)
 		default:
 			return fmt.Errorf("%s %s line %d: in-repository split %q: want %s, %s or %s", doc.Repository, doc.File, t.Line, parts[i],
 				dataset.Train, dataset.Validation, dataset.Test)
@@ -191,7 +178,7 @@ func (c *Corpus) Add(doc *dataset.Document, parts []dataset.Split) error {
 	return nil
 }
 
-// AddDataset adds the documents of a mined folder, divided by [InRepo]. Test
+// AddDataset adds the documents of a mined folder, divided by [dataset.InRepoSplitOf]. Test
 // repositories are left out unless withTest.
 func (c *Corpus) AddDataset(ds *dataset.Dataset, withTest bool) error {
 	for doc, err := range ds.Documents() {

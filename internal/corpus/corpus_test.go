@@ -2,7 +2,6 @@ package corpus
 
 import (
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -85,24 +84,6 @@ func TestAddTasks(t *testing.T) {
 	failing := func(yield func(*repopeft.Task, error) bool) { yield(nil, broken) }
 	if err := New().AddTasks(failing, false); !errors.Is(err, broken) {
 		t.Errorf("error %v, want %v", err, broken)
-	}
-}
-
-// TestInRepo checks that whole functions fall to one part, about as often as
-// they should.
-func TestInRepo(t *testing.T) {
-	counts := map[dataset.Split]int{}
-	for i := range 2000 {
-		counts[InRepo("acme/a", "t.py", "", fmt.Sprint(i))]++
-	}
-	if n := counts[dataset.Train]; n < 1550 || n > 1650 {
-		t.Errorf("%d of 2000 functions are for training, want about 1600", n)
-	}
-	if n := counts[dataset.Validation]; n < 160 || n > 240 {
-		t.Errorf("%d of 2000 functions are for validation, want about 200", n)
-	}
-	if InRepo("Acme/A", "t.py", "", "1") != InRepo("acme/a", "t.py", "", "1") {
-		t.Error("the case of a name matters")
 	}
 }
 

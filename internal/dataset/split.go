@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,6 +32,27 @@ func SplitOf(repository string) Split {
 	default:
 		return Train
 	}
+}
+
+// InRepoSplitOf divides the functions of a repository, so that all tasks of a
+// function are on one side: by a number from the first 8 bytes of the SHA-256 of
+// "side", the repository's name in lower case, file, class and function, each
+// with a zero byte behind it. Its last decimal digit is 0 for test and 1 for
+// validation; the other eight tenths train. It is the only place where this is
+// decided, for benchmarks and for tasks that no benchmark has divided.
+func InRepoSplitOf(repository, file, class, function string) Split {
+	h := sha256.New()
+	for _, s := range []string{"side", strings.ToLower(repository), file, class, function} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	switch binary.BigEndian.Uint64(h.Sum(nil)) % 10 {
+	case 0:
+		return Test
+	case 1:
+		return Validation
+	}
+	return Train
 }
 
 // ErrTestRepository is returned when a repository of the test split is about to

@@ -234,19 +234,6 @@ func hash(parts ...string) uint64 {
 	return binary.BigEndian.Uint64(h.Sum(nil))
 }
 
-// sideOf divides the functions of a repository: 80 % train, 10 % validation and
-// 10 % test, by a hash of their names. All tasks of a function are on one side.
-func sideOf(repository, file, class, function string) dataset.Split {
-	switch n := hash("side", strings.ToLower(repository), file, class, function) % 10; n {
-	case 0:
-		return dataset.Test
-	case 1:
-		return dataset.Validation
-	default:
-		return dataset.Train
-	}
-}
-
 // before returns the end of text that has at most max bytes and begins with a
 // line, or with a whole character where the last line is longer.
 func before(text string, max int) string {

@@ -2,7 +2,6 @@ package mine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -155,7 +154,11 @@ func (m *merge) commits(ctx context.Context, i int, s *shard, track repopeft.Tra
 		}
 		var rows []row
 		for _, d := range docs {
-			holder, several := m.holder[blobHash(d.Blob)]
+			h, err := blobHash(d.Blob)
+			if err != nil {
+				return damaged(s.path, err)
+			}
+			holder, several := m.holder[h]
 			for j := range d.Items {
 				rows = append(rows, row{m.task(base, d, &d.Items[j]), several && holder != i})
 			}
@@ -231,18 +234,24 @@ func (m *merge) compare(ctx context.Context) error {
 		return nil
 	}
 	var all []sketch
+	short := 0
 	err := m.eachRow(ctx, func(r *row) {
 		if r.copied {
 			return
 		}
 		if sig, ok := signatureOf(&r.task); ok {
 			all = append(all, sketch{taskKey{r.task.Track, r.task.ID}, side(&r.task), sig})
+		} else {
+			short++
 		}
 	})
 	if err != nil {
 		return err
 	}
-	m.near = nearDuplicates(all, m.Near)
+	var counts repopeft.Near
+	m.near, counts = nearDuplicates(all, m.Near)
+	counts.TooShort = short
+	m.manifest.Near = &counts
 	return nil
 }
 
@@ -291,7 +300,10 @@ func (m *merge) findHolders(ctx context.Context) error {
 					return context.Cause(ctx)
 				}
 				for _, d := range docs {
-					h := blobHash(d.Blob)
+					h, err := blobHash(d.Blob)
+					if err != nil {
+						return damaged(s.path, err)
+					}
 					if at, ok := first[h]; !ok {
 						first[h] = i
 					} else if at != i {
@@ -309,10 +321,13 @@ func (m *merge) findHolders(ctx context.Context) error {
 }
 
 // blobHash shortens the id of a blob.
-func blobHash(id string) uint64 {
-	n, err := strconv.ParseUint(id[:min(16, len(id))], 16, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		panic(fmt.Sprintf("blob id %q", id)) // checked when it was read
+func blobHash(id string) (uint64, error) {
+	if len(id) < 16 {
+		return 0, fmt.Errorf("blob id is %q, want 40 or 64 hexadecimal digits", id)
 	}
-	return n
+	n, err := strconv.ParseUint(id[:16], 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("blob id is %q, want 40 or 64 hexadecimal digits", id)
+	}
+	return n, nil
 }

@@ -1,11 +1,15 @@
 package mine
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -260,6 +264,133 @@ func TestNear(t *testing.T) {
 	if len(tasks) != 2 {
 		t.Errorf("got %d tasks, want the 2 of the test repository", len(tasks))
 	}
+}
+
+// TestEditedShard: a shard that somebody has edited is an error that says which it
+// is, and what to do.
+func TestEditedShard(t *testing.T) {
+	for name, edit := range map[string]func(string) string{
+		"blob": func(s string) string {
+			return regexp.MustCompile(`"blob":"[0-9a-f]+"`).ReplaceAllString(s, `"blob":"nonsense"`)
+		},
+		"empty": func(s string) string {
+			return regexp.MustCompile(`"blob":"[0-9a-f]+"`).ReplaceAllString(s, `"blob":""`)
+		},
+		"place": func(s string) string { return regexp.MustCompile(`"end":[0-9]+`).ReplaceAllString(s, `"end":99999`) },
+	} {
+		o := options(t, Strict, staticTrack)
+		source := Source{Name: trainName, Spec: newRepo(t, change{files: shop(1)})}
+		run(t, o, source)
+		shards, err := filepath.Glob(filepath.Join(o.Dir, "work", "*.jsonl.gz"))
+		if err != nil || len(shards) != 1 {
+			t.Fatalf("shards are %q, error %v: want one", shards, err)
+		}
+		rewriteShard(t, shards[0], edit)
+		_, err = Run(t.Context(), []Source{source}, o, nil)
+		if err == nil || !strings.Contains(err.Error(), shards[0]) || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("%s: got %v, want an error that names %s and says to remove it", name, err, shards[0])
+		}
+	}
+}
+
+// rewriteShard changes the records of a shard, and the state's number of bytes.
+func rewriteShard(t *testing.T, path string, edit func(string) string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := edit(string(old))
+	if edited == string(old) {
+		t.Fatal("the edit changes nothing")
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := io.WriteString(w, edited); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	state, err := os.ReadFile(statePath(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state = regexp.MustCompile(`"bytes":[0-9]+`).ReplaceAll(state, fmt.Appendf(nil, `"bytes":%d`, b.Len()))
+	for name, data := range map[string][]byte{path: b.Bytes(), statePath(path): state} {
+		if err := os.WriteFile(name, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNearTracks: what the test part of one track has isn't in the training part
+// of the other.
+func TestNearTracks(t *testing.T) {
+	history := func(n int) (all []change) {
+		for i := range n {
+			files := shop(1)
+			for j := range i + 1 {
+				files[fmt.Sprintf("tests/test_%d.py", j)] = longTest(j)
+			}
+			all = append(all, change{day: i + 1, files: files})
+		}
+		return all
+	}
+	o := options(t, Strict, bothTracks)
+	source := Source{Name: trainName, Spec: newRepo(t, history(12)...)}
+	m, tasks, _ := run(t, o, source)
+	parts := map[string]map[dataset.Split]bool{} // of a target
+	for _, task := range tasks {
+		if strings.Contains(task.Target, "unlike") {
+			if parts[task.Target] == nil {
+				parts[task.Target] = map[dataset.Split]bool{}
+			}
+			parts[task.Target][task.InRepo] = true
+		}
+	}
+	if len(parts) != 12 {
+		t.Errorf("%d targets are asked for, want 12", len(parts))
+	}
+	for target, sides := range parts {
+		if sides[dataset.Train] && (sides[dataset.Test] || sides[dataset.Validation]) {
+			t.Errorf("%s is in the training part of a track, and in another part of the other: %v", target, sides)
+		}
+	}
+	if m.Near == nil || m.Near.Compared < 12 || m.Near.NotCompared != 0 {
+		t.Errorf("near is %+v, want all tasks compared", m.Near)
+	}
+	other := options(t, Strict, bothTracks)
+	other.Jobs = 4
+	run(t, other, source)
+	var manifests [2][]byte
+	for i, dir := range []string{o.Dir, other.Dir} {
+		var err error
+		if manifests[i], err = os.ReadFile(filepath.Join(dir, "manifest.json")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(manifests[0], manifests[1]) {
+		t.Errorf("with 4 jobs the manifest differs:\n%s\n%s", manifests[0], manifests[1])
+	}
+}
+
+// longTest is a file with one test, unlike that of another number.
+func longTest(n int) string {
+	s := fmt.Sprintf("def test_number_%d(shop):\n", n)
+	for i := range 12 {
+		s += fmt.Sprintf("    v%d_%d = shop.step%d(%d)\n", n, i, n*31+i*7, n*i)
+	}
+	return s + fmt.Sprintf("    assert shop.total(v%d_3) == \"unlike %d\"\n", n, n)
 }
 
 func TestDates(t *testing.T) {

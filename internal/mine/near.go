@@ -98,9 +98,9 @@ func (s *signature) similarity(o *signature) float64 {
 	return float64(n) / hashes
 }
 
-// side is which of the parts a task belongs to that must have nothing in common.
-// The lower one keeps what two have. Those from 2 on divide one repository's
-// tasks of a track; they are compared inside of the track only.
+// side is which of the parts a task belongs to that must have nothing in common,
+// whatever their tracks. The lower one keeps what two have. Those from 2 on divide
+// the tasks of training repositories.
 func side(t *repopeft.Task) int {
 	switch {
 	case t.Split == dataset.Test || t.Track == repopeft.OOD: // which is there to test with
@@ -128,17 +128,25 @@ type sketch struct {
 	sig  signature
 }
 
-// nearDuplicates returns the tasks that nearly equal one of a lower side.
-func nearDuplicates(all []sketch, near float64) map[taskKey]bool {
+// bucket has the tasks of lower sides with the same band.
+type bucket struct {
+	tasks []int32
+	more  int // of those that there was no room for
+}
+
+// nearDuplicates returns the tasks that nearly equal one of a lower side, and
+// counts what was not compared for want of room.
+func nearDuplicates(all []sketch, near float64) (map[taskKey]bool, repopeft.Near) {
 	drop := map[taskKey]bool{}
+	counts := repopeft.Near{Compared: len(all)}
 	order := make([]int32, len(all))
 	for i := range order {
 		order[i] = int32(i)
 	}
 	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(all[a].side, all[b].side) })
-	bands := make([]map[uint64][]int32, hashes/bandSize)
+	bands := make([]map[uint64]*bucket, hashes/bandSize)
 	for b := range bands {
-		bands[b] = map[uint64][]int32{}
+		bands[b] = map[uint64]*bucket{}
 	}
 	for len(order) > 0 {
 		n := 0 // of this side
@@ -146,35 +154,54 @@ func nearDuplicates(all []sketch, near float64) map[taskKey]bool {
 			n++
 		}
 		for _, i := range order[:n] {
-			if s := &all[i]; findNear(all, bands, s, near) {
+			s := &all[i]
+			found, missed := findNear(all, bands, s, near)
+			if found {
 				drop[s.key] = true
+			} else if missed > 0 {
+				counts.PartlyCompared++
+				counts.NotCompared += missed
 			}
 		}
 		for _, i := range order[:n] {
 			if s := &all[i]; s.side < 4 && !drop[s.key] {
 				for b := range bands {
-					if k := s.sig.band(b); len(bands[b][k]) < maxInBand {
-						bands[b][k] = append(bands[b][k], i)
+					k := s.sig.band(b)
+					at := bands[b][k]
+					if at == nil {
+						at = &bucket{}
+						bands[b][k] = at
+					}
+					if len(at.tasks) < maxInBand {
+						at.tasks = append(at.tasks, i)
+					} else {
+						at.more++
 					}
 				}
 			}
 		}
 		order = order[n:]
 	}
-	return drop
+	return drop, counts
 }
 
-// findNear tells whether a task nearly equals one of the bands.
-func findNear(all []sketch, bands []map[uint64][]int32, s *sketch, near float64) bool {
+// findNear tells whether a task nearly equals one of the bands. missed counts the
+// comparisons that full bands left out; two tasks that have several full bands in
+// common count once for each.
+func findNear(all []sketch, bands []map[uint64]*bucket, s *sketch, near float64) (found bool, missed int) {
 	for b := range bands {
-		for _, i := range bands[b][s.sig.band(b)] {
-			o := &all[i]
-			if (o.side < 2 || o.key.track == s.key.track) && s.sig.similarity(&o.sig) >= near {
-				return true
+		at := bands[b][s.sig.band(b)]
+		if at == nil {
+			continue
+		}
+		for _, i := range at.tasks {
+			if s.sig.similarity(&all[i].sig) >= near {
+				return true, 0
 			}
 		}
+		missed += at.more
 	}
-	return false
+	return false, missed
 }
 
 func (s *signature) band(b int) uint64 {

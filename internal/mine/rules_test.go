@@ -273,7 +273,7 @@ func TestSignatures(t *testing.T) {
 		sig, _ := signatureOf(t)
 		return sketch{taskKey{t.Track, t.ID}, side(t), sig}
 	}
-	// Inside of a training repository the sides are compared within a track.
+	// Inside of a training repository the sides are compared whatever the track.
 	irTest := task(trainName, repopeft.Static, dataset.Test, base, "result2")
 	irOther := task(trainName, repopeft.Evolution, dataset.Train, base, "result3")
 	val := task(validationName, repopeft.Evolution, dataset.Train, base, "result4")
@@ -286,19 +286,55 @@ func TestSignatures(t *testing.T) {
 		{"different", []*repopeft.Task{c, a}, []bool{false, false}},
 		{"same side", []*repopeft.Task{b, b}, []bool{false, false}},
 		{"sides of a track", []*repopeft.Task{b, irTest}, []bool{true, false}},
-		{"sides of two tracks", []*repopeft.Task{irOther, irTest}, []bool{false, false}},
+		{"sides of two tracks", []*repopeft.Task{irOther, irTest}, []bool{true, false}},
 		{"validation and train in two tracks", []*repopeft.Task{val, irTest, a}, []bool{true, true, false}},
 	} {
 		var all []sketch
 		for _, x := range tt.tasks {
 			all = append(all, sketchOf(x))
 		}
-		drop := nearDuplicates(all, 0.8)
+		drop, counts := nearDuplicates(all, 0.8)
+		if counts != (repopeft.Near{Compared: len(all)}) {
+			t.Errorf("%s: got counts %+v, want all compared", tt.name, counts)
+		}
 		for i, x := range tt.tasks {
 			if got := drop[taskKey{x.Track, x.ID}]; got != tt.want[i] {
 				t.Errorf("%s: task %d dropped: got %t, want %t", tt.name, i, got, tt.want[i])
 			}
 		}
+	}
+}
+
+// TestFullBands: where more tasks share a band than are compared, the rest is
+// counted, and what other bands tell is found all the same.
+func TestFullBands(t *testing.T) {
+	var all []sketch
+	next := uint32(0)
+	add := func(side int, from *sketch) {
+		s := sketch{key: taskKey{repopeft.Static, fmt.Sprint(len(all))}, side: side}
+		for i := range s.sig {
+			if next++; i >= bandSize { // the first band is the same for all
+				s.sig[i] = next
+			}
+		}
+		if from != nil {
+			s.sig = from.sig
+		}
+		all = append(all, s)
+	}
+	for range maxInBand + 6 {
+		add(0, nil)
+	}
+	add(4, nil)
+	add(1, nil)
+	add(4, &all[maxInBand+3])
+	drop, counts := nearDuplicates(all, 0.8)
+	if len(drop) != 1 || !drop[all[len(all)-1].key] {
+		t.Errorf("dropped %v, want the last one", drop)
+	}
+	// The task of validation finds 6 left out, that of training 7.
+	if want := (repopeft.Near{Compared: len(all), PartlyCompared: 2, NotCompared: 13}); counts != want {
+		t.Errorf("got %+v, want %+v", counts, want)
 	}
 }
 

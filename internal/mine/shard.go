@@ -193,9 +193,27 @@ func readShard(path string, size int64, fn func(*commit, []*document) error) err
 		if r.Commit != nil {
 			c = r.Commit
 		} else if r.Document != nil {
+			if err := r.Document.check(); err != nil {
+				return damaged(path, err)
+			}
 			docs = append(docs, r.Document)
 		}
 	}
+}
+
+// check reports what makes a document unusable, in a shard that somebody has
+// edited, say.
+func (d *document) check() error {
+	if _, err := blobHash(d.Blob); err != nil {
+		return fmt.Errorf("file %q: %w", d.File, err)
+	}
+	for i := range d.Items {
+		it := &d.Items[i]
+		if it.Start < 0 || it.End < it.Start || it.End > len(d.Text) || it.Cut < 0 || it.Cut > len(d.Text) {
+			return fmt.Errorf("file %q: task at %d..%d (cut at %d) of a text of %d bytes", d.File, it.Start, it.End, it.Cut, len(d.Text))
+		}
+	}
+	return nil
 }
 
 func damaged(path string, err error) error {

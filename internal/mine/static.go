@@ -201,7 +201,7 @@ func (m *static) documents(ctx context.Context, files []found) ([]*document, err
 		}
 		for i := range f.items {
 			it := &f.items[i]
-			it.InRepo = sideOf(m.name, f.Path, it.Class, it.Function)
+			it.InRepo = dataset.InRepoSplitOf(m.name, f.Path, it.Class, it.Function)
 		}
 		docs = append(docs, &document{File: f.Path, Language: f.Language, Blob: f.BlobID, Text: string(raw), Items: f.items})
 	}

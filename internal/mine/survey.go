@@ -69,7 +69,11 @@ func (v *survey) look(ctx context.Context, ref string, o *Options) (err error) {
 	for _, f := range snap.Files {
 		files[f.Language]++
 		if f.Size >= minShared { // less is too little to tell copies by
-			v.blobs = append(v.blobs, blobHash(f.BlobID))
+			h, err := blobHash(f.BlobID)
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.Path, err)
+			}
+			v.blobs = append(v.blobs, h)
 		}
 	}
 	slices.Sort(v.blobs)

@@ -39,6 +39,7 @@ type Manifest struct {
 	SHA256       map[string]string `json:"sha256"`       // set by Close: digests of the Parquet files
 	Repositories []Repository      `json:"repositories"` // sorted by Close
 	Excluded     []Excluded        `json:"excluded,omitempty"`
+	Near         *Near             `json:"near,omitempty"`   // nil if no near-duplicates were looked for, and in manifests of older versions
 	Absent       *Absent           `json:"absent,omitempty"` // of the profile [Released]
 }
 
@@ -73,6 +74,18 @@ type Counts struct {
 type Excluded struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
+}
+
+// Near counts what the search for near-duplicates across splits compared, in all
+// tracks together.
+type Near struct {
+	Compared int `json:"compared"`  // tasks
+	TooShort int `json:"too_short"` // tasks that have too few tokens to be compared
+	// PartlyCompared counts tasks that were kept though some of those which share
+	// a band of hashes with them were not looked at, because too many do;
+	// NotCompared are these comparisons, those of several bands each.
+	PartlyCompared int `json:"partly_compared"`
+	NotCompared    int `json:"not_compared"`
 }
 
 // Repository returns what the manifest has of a repository, or nil.

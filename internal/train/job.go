@@ -95,7 +95,7 @@ func LoadData(ctx context.Context, c *Config, d Deps) (*Data, error) {
 
 // preparation is the version of how data are prepared: of another one they are
 // prepared again.
-const preparation = 2
+const preparation = 3
 
 // newPreparation prepares as a configuration says.
 func newPreparation(c *Config, d Deps, enc encoder.Encoder) *Preparation {
