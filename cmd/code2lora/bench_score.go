@@ -296,14 +296,16 @@ func executeRepository(ctx context.Context, py *execute.Python, repo *gitrepo.Re
 
 // scoreSummary is what bench score prints of a run.
 type scoreSummary struct {
-	Dir            string          `json:"dir"`
-	Method         string          `json:"method"`
-	Level          string          `json:"level"`
-	Exact          stats.Interval  `json:"exact"`
-	ExactPaper     stats.Interval  `json:"exact_paper"`
-	EditSimilarity stats.Interval  `json:"edit_similarity"`
-	CodeBLEU       stats.Interval  `json:"code_bleu"`
-	TokenBLEU      stats.Interval  `json:"token_bleu"`
+	Dir        string         `json:"dir"`
+	Method     string         `json:"method"`
+	Level      string         `json:"level"`
+	Exact      stats.Interval `json:"exact"`
+	ExactPaper stats.Interval `json:"exact_paper"`
+	// Similarities are nil where wrong answers are cut: they would be of
+	// beginnings.
+	EditSimilarity *stats.Interval `json:"edit_similarity,omitempty"`
+	CodeBLEU       *stats.Interval `json:"code_bleu,omitempty"`
+	TokenBLEU      *stats.Interval `json:"token_bleu,omitempty"`
 	CrossEntropy   stats.Interval  `json:"cross_entropy"` // nats per target token, averaged over tasks
 	ContextTokens  stats.Interval  `json:"context_tokens"`
 	Passed         *stats.Interval `json:"passed,omitempty"` // of those run
@@ -324,13 +326,16 @@ func summarize(runs []*gradedRun) []scoreSummary {
 		}
 		s := scoreSummary{
 			Dir: r.dir, Method: r.info.Method, Level: r.info.Level,
-			Exact:          mean(func(s *repopeft.Score) float64 { return oneIf(s.Exact) }),
-			ExactPaper:     mean(func(s *repopeft.Score) float64 { return oneIf(s.ExactPaper) }),
-			EditSimilarity: mean(func(s *repopeft.Score) float64 { return s.EditSimilarity }),
-			CodeBLEU:       mean(func(s *repopeft.Score) float64 { return s.CodeBLEU }),
-			TokenBLEU:      mean(func(s *repopeft.Score) float64 { return s.TokenBLEU }),
-			CrossEntropy:   mean(func(s *repopeft.Score) float64 { return s.NLL / float64(s.Tokens) }),
-			ContextTokens:  mean(func(s *repopeft.Score) float64 { return float64(s.ContextTokens) }),
+			Exact:         mean(func(s *repopeft.Score) float64 { return oneIf(s.Exact) }),
+			ExactPaper:    mean(func(s *repopeft.Score) float64 { return oneIf(s.ExactPaper) }),
+			CrossEntropy:  mean(func(s *repopeft.Score) float64 { return s.NLL / float64(s.Tokens) }),
+			ContextTokens: mean(func(s *repopeft.Score) float64 { return float64(s.ContextTokens) }),
+		}
+		if r.info.Settings["texts"] != false {
+			edit := mean(func(s *repopeft.Score) float64 { return s.EditSimilarity })
+			code := mean(func(s *repopeft.Score) float64 { return s.CodeBLEU })
+			token := mean(func(s *repopeft.Score) float64 { return s.TokenBLEU })
+			s.EditSimilarity, s.CodeBLEU, s.TokenBLEU = &edit, &code, &token
 		}
 		var ran []stats.Value
 		for _, x := range r.scores {
@@ -375,16 +380,25 @@ func oneIf(b bool) float64 {
 
 func printScores(w io.Writer, results []scoreSummary) {
 	fmt.Fprintf(w, "%-52s %-10s %5s  %-21s %6s %6s %6s %6s %7s %6s  %s\n", "method", "level", "tasks", "exact %", "paper", "edit", "cbleu", "xent", "context", "passed", "exact minus the first's")
+	cut := false
 	for _, s := range results {
-		passed, difference := "–", ""
+		passed, edit, code, difference := "–", "–", "–", ""
+		if s.EditSimilarity == nil {
+			cut = true
+		} else {
+			edit, code = fmt.Sprintf("%.3f", s.EditSimilarity.Mean), fmt.Sprintf("%.3f", s.CodeBLEU.Mean)
+		}
 		if s.Passed != nil {
 			passed = fmt.Sprintf("%.1f", 100*s.Passed.Mean)
 		}
 		if s.MinusFirst != nil {
 			difference = percent(*s.MinusFirst)
 		}
-		fmt.Fprintf(w, "%-52s %-10s %5d  %-21s %6.1f %6.3f %6.3f %6.3f %7.0f %6s  %s\n", s.Method, s.Level, s.Exact.N, percent(s.Exact),
-			100*s.ExactPaper.Mean, s.EditSimilarity.Mean, s.CodeBLEU.Mean, s.CrossEntropy.Mean, s.ContextTokens.Mean, passed, difference)
+		fmt.Fprintf(w, "%-52s %-10s %5d  %-21s %6.1f %6s %6s %6.3f %7.0f %6s  %s\n", s.Method, s.Level, s.Exact.N, percent(s.Exact),
+			100*s.ExactPaper.Mean, edit, code, s.CrossEntropy.Mean, s.ContextTokens.Mean, passed, difference)
+	}
+	if cut {
+		fmt.Fprintln(w, "–: the wrong answers of runs without --texts are cut, and have no similarities")
 	}
 }
 

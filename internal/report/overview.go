@@ -112,9 +112,9 @@ func (b *builder) settings(conditions []*condition) {
 			slices.Sort(all)
 			b.doc.text("Note: the runs of %s differ in their setting %q: %s.", c.name(), name, strings.Join(all, "; "))
 		}
-		if slices.ContainsFunc(c.runs, func(r *run) bool { return r.info.Settings["texts"] == false }) {
+		if slices.ContainsFunc(c.runs, (*run).cut) {
 			b.doc.text("Note: in some runs wrong answers end where they were known to be wrong (they were made without --texts); " +
-				"their edit similarity, CodeBLEU and token BLEU, and the classes of their errors, are of these beginnings.")
+				"they have no edit similarity, CodeBLEU and token BLEU, and the classes of their errors are of these beginnings.")
 		}
 	}
 }

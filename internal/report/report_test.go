@@ -25,6 +25,38 @@ func wantColumn(t *testing.T, tb *table, name string, want ...string) {
 // right: 3 of 12, or (1 + ¼ + 0) / 3 of the repositories.
 var uneven = shape{sizes: []int{2, 4, 6}, hits: []int{2, 1, 0}, nll: 1, context: 30}
 
+// TestCutAnswers: runs whose wrong answers are cut have no similarities, and a
+// note says why; those beside them have.
+func TestCutAnswers(t *testing.T) {
+	dir := t.TempDir()
+	write := func(method string, texts bool) string {
+		info := infoOf(method, "tree", 12)
+		info.Settings = map[string]any{"texts": texts}
+		return writeRun(t, filepath.Join(dir, method), info, true, scoresOf(method, "tree", uneven))
+	}
+	whole, cut := write("base", true), write("bm25", false)
+	tb := build(t, Options{Runs: []string{whole, cut}}).doc.find(t, "static-cr-scores")
+	for name, whole := range map[string]string{"edit similarity ⁴": "0.625", "CodeBLEU ⁴": "0.250", "token BLEU ² ⁴": "0.750"} {
+		for i, method := range tb.column(t, "method") {
+			want := whole
+			if strings.HasPrefix(method, "bm25") {
+				want = unknown
+			}
+			if got := tb.column(t, name)[i]; got != want {
+				t.Errorf("%s of %s: got %q, want %q", name, method, got, want)
+			}
+		}
+	}
+	if notes := strings.Join(tb.Notes, "\n"); !strings.Contains(notes, "⁴ – of runs that were made without --texts") {
+		t.Errorf("notes are %q, want one that says why similarities are missing", notes)
+	}
+	tb = build(t, Options{Runs: []string{whole}}).doc.find(t, "static-cr-scores")
+	if notes := strings.Join(tb.Notes, "\n"); strings.Contains(notes, "⁴") {
+		t.Errorf("notes of whole answers are %q", notes)
+	}
+	tb.column(t, "edit similarity")
+}
+
 func TestScores(t *testing.T) {
 	dir := t.TempDir()
 	scores := scoresOf("bm25:k=3", "tree", uneven)

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -95,8 +96,8 @@ func (b *builder) suite(c *condition, s *suite) {
 	t := &table{ID: c.id + s.id + "-scores", Caption: s.name + ": all measures", Columns: []column{{Name: "method", Text: true}, {Name: "level", Text: true},
 		{Name: "n"}, {Name: "repositories"}, {Name: "exact match, %", CSV: intervalColumns("exact")},
 		{Name: "macro exact match, %", CSV: intervalColumns("exact_macro")}, {Name: "paper's reading, % ¹", CSV: []string{"exact_paper"}},
-		{Name: "edit similarity", CSV: []string{"edit_similarity"}}, {Name: "CodeBLEU", CSV: []string{"code_bleu"}},
-		{Name: "token BLEU ²", CSV: []string{"token_bleu"}}, {Name: "cross-entropy ³", CSV: intervalColumns("cross_entropy")},
+		{Name: "edit similarity ⁴", CSV: []string{"edit_similarity"}}, {Name: "CodeBLEU ⁴", CSV: []string{"code_bleu"}},
+		{Name: "token BLEU ² ⁴", CSV: []string{"token_bleu"}}, {Name: "cross-entropy ³", CSV: intervalColumns("cross_entropy")},
 		{Name: "tests passed, %", CSV: []string{"passed", "passed_low", "passed_high", "passed_n"}},
 		{Name: "context tokens", CSV: []string{"context_tokens"}}},
 		Notes: []string{
@@ -104,6 +105,14 @@ func (b *builder) suite(c *condition, s *suite) {
 			"² What the paper's code falls back to, and most likely what its column CodeBLEU is.",
 			"³ Nats per token of the target, averaged over tasks; lower is better.",
 		}}
+	if slices.ContainsFunc(s.entries, (*entry).cut) {
+		t.Notes = append(t.Notes, "⁴ "+unknown+" of runs that were made without --texts: their wrong answers end where they were known to be wrong, "+
+			"so similarities to the target are of beginnings, and not comparable with those of whole answers.")
+	} else {
+		for i := range t.Columns {
+			t.Columns[i].Name = strings.TrimSuffix(t.Columns[i].Name, " ⁴")
+		}
+	}
 	for _, e := range s.entries {
 		t.Rows = append(t.Rows, b.scoreRow(s, e))
 	}
@@ -120,10 +129,16 @@ func (b *builder) scoreRow(s *suite, e *entry) tableRow {
 		m, _ := mean(e.scores, f)
 		return cell{Text: number(scale*m, decimals), Values: []any{m}}
 	}
+	similarity := func(f figure) cell {
+		if e.cut() {
+			return cell{Text: unknown, Values: []any{math.NaN()}}
+		}
+		return plain(f, 1, 3)
+	}
 	micro := stats.Mean(all, b.Stats)
 	row := tableRow{Runs: e.numbers(), Cells: []cell{e.cell(s), {Text: e.level}, countCell(len(e.scores)), countCell(micro.Clusters),
 		intervalCell(micro, 100, percent), intervalCell(stats.Mean(all, macro), 100, percent),
-		plain(exactPaper, 100, 1), plain(edit, 1, 3), plain(codeBLEU, 1, 3), plain(tokenBLEU, 1, 3),
+		plain(exactPaper, 100, 1), similarity(edit), similarity(codeBLEU), similarity(tokenBLEU),
 		intervalCell(stats.Mean(values(e.scores, crossEntropy), b.Stats), 1, three)}}
 	ran := stats.Mean(values(e.scores, passed), b.Stats)
 	tests := intervalCell(ran, 100, percent)

@@ -30,6 +30,10 @@ type run struct {
 // name is how tables refer to a run.
 func (r *run) name() string { return fmt.Sprintf("R%d", r.number) }
 
+// cut reports whether the run was made without --texts, so that wrong answers
+// end where they were known to be wrong.
+func (r *run) cut() bool { return r.info.Settings["texts"] == false }
+
 // reader reads runs, each folder once.
 type reader struct {
 	runs  []*run

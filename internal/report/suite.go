@@ -317,6 +317,11 @@ func (e *entry) numbers() []int {
 	return all
 }
 
+// cut reports whether wrong answers may be cut off: then there are no similarities.
+func (e *entry) cut() bool {
+	return slices.ContainsFunc(e.runs, (*run).cut)
+}
+
 // figure is a number of a score; not NaN where there is one.
 type figure func(*repopeft.Score) float64
 
