@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/store"
 	"github.com/code2lora/code2lora/runs"
@@ -52,11 +53,19 @@ func (a *app) loadCheckpoint(path string, b *base) (*checkpoint, error) {
 	if err != nil {
 		return nil, unusable(err)
 	}
-	if c.Base.SHA256 != b.info.SHA256 || c.Head.Dims() != b.model.Config.Dims() {
-		return nil, fmt.Errorf("checkpoint %s was trained for base %s (%.12s…), not for %s (%.12s…): %w",
-			path, c.Base.Name, c.Base.SHA256, b.info.Name, b.info.SHA256, errNoCheckpoint)
+	if err := b.fits(path, c.Base, c.Head.Dims()); err != nil {
+		return nil, err
 	}
 	return &checkpoint{c, hex.EncodeToString(sum[:])}, nil
+}
+
+// fits refuses the checkpoint at path if it was trained for another base.
+func (b *base) fits(path string, trained adapter.Base, dims adapter.Dims) error {
+	if trained.SHA256 != b.info.SHA256 || dims != b.model.Config.Dims() {
+		return fmt.Errorf("checkpoint %s was trained for base %s (%.12s…), not for %s (%.12s…): %w",
+			path, trained.Name, trained.SHA256, b.info.Name, b.info.SHA256, errNoCheckpoint)
+	}
+	return nil
 }
 
 // unpackCheckpoint writes the checkpoint that comes with the program for a

@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"strings"
 	"time"
 
@@ -15,6 +19,7 @@ import (
 	"github.com/code2lora/code2lora/internal/evolve"
 	"github.com/code2lora/code2lora/internal/follow"
 	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/state"
 	"github.com/code2lora/code2lora/internal/store"
@@ -100,6 +105,9 @@ func (a *app) openFollowed(ctx context.Context, spec string, o followFlags) (*fo
 // which it is. With a mode it has to be that one.
 func (a *app) follower(o followFlags, b *base, cache encoder.Cache) (*carrier, error) {
 	ck, err := a.loadCheckpoint(o.checkpoint, b)
+	if errors.Is(err, hypernet.ErrRecurrent) && o.mode != modeAdditive {
+		return recurrent(o.checkpoint, b, cache)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +131,27 @@ func (a *app) follower(o followFlags, b *base, cache encoder.Cache) (*carrier, e
 		return nil, unusable(err)
 	}
 	return &carrier{f, modeAdditive, ck.sha256}, nil
+}
+
+// recurrent returns the follower of a checkpoint with a recurrence.
+func recurrent(path string, b *base, cache encoder.Cache) (*carrier, error) {
+	c, err := evolve.Load(path)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	if err := b.fits(path, c.Base, c.Head.Dims()); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := evolve.NewRecurrent(c, b.model, b.tokenizer, cache)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	sum := sha256.Sum256(data)
+	return &carrier{f, modeEvo, hex.EncodeToString(sum[:])}, nil
 }
 
 // noteAll tells the user what an update has to say.

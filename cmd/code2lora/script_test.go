@@ -53,6 +53,7 @@ func (t tests) Run() int {
 //
 //	tiny-llama.gguf, tiny-qwen2.gguf     bases, $LLAMA and $QWEN
 //	llama.safetensors                    a hypernetwork checkpoint for $LLAMA, $CHECKPOINT
+//	evo.safetensors                      one with a recurrence over commits, $EVO
 //	repo/                                a small Python project, without git
 //
 // and, besides the usual commands of testscript, those of [scriptCommands] and
@@ -78,7 +79,7 @@ func TestScripts(t *testing.T) {
 				{"CODE2LORA_HOME", filepath.Join(e.WorkDir, "home")}, {"CODE2LORA_OFFLINE", "1"}, {"HF_HUB_OFFLINE", "1"},
 				{"HF_HOME", filepath.Join(e.WorkDir, "hf")},
 				{"LLAMA", filepath.Join(e.WorkDir, "tiny-llama.gguf")}, {"QWEN", filepath.Join(e.WorkDir, "tiny-qwen2.gguf")},
-				{"CHECKPOINT", filepath.Join(e.WorkDir, "llama.safetensors")},
+				{"CHECKPOINT", filepath.Join(e.WorkDir, "llama.safetensors")}, {"EVO", filepath.Join(e.WorkDir, "evo.safetensors")},
 			} {
 				e.Setenv(v[0], v[1])
 			}
@@ -327,6 +328,9 @@ func makeFixtures(dir string) error {
 		}
 	}
 	if err := os.CopyFS(filepath.Join(dir, "repo"), os.DirFS("testdata/repo")); err != nil {
+		return err
+	}
+	if err := makeRecurrent(filepath.Join(dir, "tiny-llama.gguf"), filepath.Join(dir, "evo.safetensors")); err != nil {
 		return err
 	}
 	return makeCheckpoint(filepath.Join(dir, "tiny-llama.gguf"), filepath.Join(dir, "llama.safetensors"))

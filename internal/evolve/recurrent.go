@@ -15,6 +15,7 @@ import (
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/hypernet"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/tokenizer"
 )
@@ -42,7 +43,7 @@ func NewRecurrent(c *Checkpoint, m *model.Model, t *tokenizer.Tokenizer, cache e
 	if err != nil {
 		return nil, err
 	}
-	f := &Recurrent{ckpt: c, id: "recurrent/1 checkpoint=" + digest}
+	f := &Recurrent{ckpt: c, id: fmt.Sprintf("recurrent/1 checkpoint=%s precision=%s", digest, kernel.CurrentPrecision())}
 	if f.opt, err = encoder.ParseID(c.Encoder); err != nil {
 		return nil, err
 	}
