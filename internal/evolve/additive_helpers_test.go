@@ -2,6 +2,7 @@ package evolve
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -255,3 +256,19 @@ type counting struct {
 	encoder.Filewise
 	asked []string
 }
+
+func (c *counting) Vectors(ctx context.Context, src encoder.Source, blobs []encoder.Blob, fn func(encoder.FileVector) error) error {
+	for _, b := range blobs {
+		c.asked = append(c.asked, b.Path)
+	}
+	return c.Filewise.Vectors(ctx, src, blobs, fn)
+}
+
+// memory is an [encoder.Cache].
+type memory struct{ data map[string][]byte }
+
+func newMemory() *memory { return &memory{map[string][]byte{}} }
+
+func (m *memory) Get(key string) ([]byte, bool, error) { d, ok := m.data[key]; return d, ok, nil }
+
+func (m *memory) Put(key string, data []byte) error { m.data[key] = slices.Clone(data); return nil }

@@ -28,13 +28,6 @@ import (
 
 var _ Follower = (*Additive)(nil)
 
-func (c *counting) Vectors(ctx context.Context, src encoder.Source, blobs []encoder.Blob, fn func(encoder.FileVector) error) error {
-	for _, b := range blobs {
-		c.asked = append(c.asked, b.Path)
-	}
-	return c.Filewise.Vectors(ctx, src, blobs, fn)
-}
-
 // TestAdditiveHistory goes over a history with merges, reverts and renames on
 // each branch, from branch to branch, and compares each state with the one begun
 // at its commit, bit for bit.
@@ -274,15 +267,6 @@ func TestAdditiveCost(t *testing.T) {
 		t.Errorf("again from nothing: progress %+v, %v; want all known", last, err)
 	}
 }
-
-// memory is an [encoder.Cache].
-type memory struct{ data map[string][]byte }
-
-func newMemory() *memory { return &memory{map[string][]byte{}} }
-
-func (m *memory) Get(key string) ([]byte, bool, error) { d, ok := m.data[key]; return d, ok, nil }
-
-func (m *memory) Put(key string, data []byte) error { m.data[key] = slices.Clone(data); return nil }
 
 // TestAdditiveOptions forgets a file, takes a folder, and adds a repository.
 func TestAdditiveOptions(t *testing.T) {
