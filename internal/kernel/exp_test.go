@@ -178,7 +178,6 @@ func TestLengthsPanic(t *testing.T) {
 		"Dot":      func() { Dot(a, b) },
 		"Axpy":     func() { Axpy(a, 1, b) },
 		"Add":      func() { Add(a, b) },
-		"Mul":      func() { Mul(a, b) },
 		"Exp":      func() { Exp(a, b) },
 		"SwiGLU":   func() { SwiGLU(a, a, b) },
 		"Backward": func() { SwiGLUBackward(a, a, a, a, a, b) },

@@ -53,11 +53,9 @@ type ops struct {
 	dot            func(x, y []float32) float32
 	axpy           func(y []float32, a float32, x []float32)
 	add            func(y, x []float32)
-	mul            func(y, x []float32)
 	scale          func(x []float32, a float32)
 	sum            func(x []float32) float32
 	max            func(x []float32) float32
-	sumSquares     func(x []float32) float64
 	exp            func(dst, src []float32)
 	expSub         func(dst, src []float32, shift float32) float32
 	sumExpSub      func(src []float32, shift float32) float32
@@ -84,11 +82,9 @@ var generic = ops{
 	dot:            dotGeneric,
 	axpy:           axpyGeneric,
 	add:            addGeneric,
-	mul:            mulGeneric,
 	scale:          scaleGeneric,
 	sum:            sumGeneric,
 	max:            maxGeneric,
-	sumSquares:     sumSquaresGeneric,
 	exp:            expGeneric,
 	expSub:         expSubGeneric,
 	sumExpSub:      sumExpSubGeneric,

@@ -35,23 +35,11 @@ func Add(y, x []float32) {
 	active.add(y, x)
 }
 
-// Mul does y[i] *= x[i].
-func Mul(y, x []float32) {
-	sameLen("Mul", len(y), len(x))
-	active.mul(y, x)
-}
-
 // Scale does x[i] *= a.
 func Scale(x []float32, a float32) { active.scale(x, a) }
 
 // Sum returns Σ x[i].
 func Sum(x []float32) float32 { return active.sum(x) }
-
-// Max returns the largest x[i], -Inf if there is none, and NaN if one is NaN.
-func Max(x []float32) float32 { return active.max(x) }
-
-// SumSquares returns Σ x[i]², summed in float64.
-func SumSquares(x []float32) float64 { return active.sumSquares(x) }
 
 // Exp does dst[i] = e^src[i] with a relative error below 2e-7 (for results
 // that are subnormal: an absolute error of one unit in the last place). dst

@@ -32,13 +32,6 @@ func addGeneric(y, x []float32) {
 	}
 }
 
-func mulGeneric(y, x []float32) {
-	x = x[:len(y)]
-	for i := range y {
-		y[i] *= x[i]
-	}
-}
-
 func scaleGeneric(x []float32, a float32) {
 	for i := range x {
 		x[i] *= a
@@ -60,20 +53,13 @@ func sumGeneric(x []float32) float32 {
 	return (s[0] + s[1]) + (s[2] + s[3])
 }
 
+// maxGeneric returns the largest x[i], -Inf if there is none, and NaN if one is NaN.
 func maxGeneric(x []float32) float32 {
 	m := float32(math.Inf(-1))
 	for _, v := range x {
 		m = max(m, v)
 	}
 	return m
-}
-
-func sumSquaresGeneric(x []float32) float64 {
-	var s float64
-	for _, v := range x {
-		s += float64(v) * float64(v)
-	}
-	return s
 }
 
 func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }

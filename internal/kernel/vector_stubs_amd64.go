@@ -14,11 +14,6 @@ func dotAVX2(x []float32, y []float32) float32
 //go:noescape
 func addAVX2(y []float32, x []float32)
 
-// mulAVX2 is mulGeneric in AVX2.
-//
-//go:noescape
-func mulAVX2(y []float32, x []float32)
-
 // axpyAVX2 is axpyGeneric in AVX2.
 //
 //go:noescape
@@ -38,11 +33,6 @@ func sumAVX2(x []float32) float32
 //
 //go:noescape
 func maxAVX2(x []float32) float32
-
-// sumSquaresAVX2 is sumSquaresGeneric in AVX2.
-//
-//go:noescape
-func sumSquaresAVX2(x []float32) float64
 
 // expAVX2 is expGeneric in AVX2.
 //

@@ -60,12 +60,6 @@ var vectorKernels = []vectorKernel{
 		each: func(v []float64, _ float64) []ref { return dup(v[0]+v[1], u*math.Abs(v[0]+v[1])) },
 	},
 	{
-		name: "mul",
-		args: 2,
-		call: func(o *ops, v [][]float32, _ float32) float64 { o.mul(v[0], v[1]); return 0 },
-		each: func(v []float64, _ float64) []ref { return dup(v[0]*v[1], u*math.Abs(v[0]*v[1])) },
-	},
-	{
 		name: "scale",
 		args: 1,
 		call: func(o *ops, v [][]float32, a float32) float64 { o.scale(v[0], a); return 0 },
@@ -87,14 +81,6 @@ var vectorKernels = []vectorKernel{
 				m = max(m, x)
 			}
 			return ref{m, 0}
-		},
-	},
-	{
-		name: "sumSquares",
-		args: 1,
-		call: func(o *ops, v [][]float32, _ float32) float64 { return o.sumSquares(v[0]) },
-		total: func(v [][]float64, _ float64) ref {
-			return sum64(v[0], func(i int) float64 { return v[0][i] * v[0][i] }, 0x1p-52)
 		},
 	},
 	{

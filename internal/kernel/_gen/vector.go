@@ -13,13 +13,11 @@ import (
 func vector() {
 	tailMasks()
 	dot()
-	binary("add", func(y, x Op, out VecVirtual) { VADDPS(x, y, out) })
-	binary("mul", func(y, x Op, out VecVirtual) { VMULPS(x, y, out) })
+	add()
 	axpy()
 	scale()
 	sum()
 	maximum()
-	sumSquares()
 	exp()
 	expSub("expSub", true)
 	expSub("sumExpSub", false)
@@ -180,13 +178,12 @@ func dot() {
 	RET()
 }
 
-// binary generates y[i] = op(y[i], x[i]).
-func binary(what string, op func(y, x Op, out VecVirtual)) {
-	name := function(what, "func(y []float32, x []float32)")
+func add() {
+	name := function("add", "func(y []float32, x []float32)")
 	y, x, n := base("y"), base("x"), length("y")
 	loop(name, n, 4, []Register{y, x}, func(l lanes, _ int) {
 		v := l.load(y)
-		op(v, l.load(x), v)
+		VADDPS(l.load(x), v, v)
 		l.store(v, y)
 	})
 	VZEROUPPER()
@@ -255,30 +252,6 @@ func maximum() {
 	VORPS(any, m, m) // all ones are a NaN
 	VZEROUPPER()
 	Store(m, ReturnIndex(0))
-	RET()
-}
-
-func sumSquares() {
-	name := function("sumSquares", "func(x []float32) float64")
-	x, n := base("x"), length("x")
-	acc := zeros(8)
-	loop(name, n, 4, []Register{x}, func(l lanes, u int) {
-		v, hi := l.load(x), XMM()
-		lo64, hi64 := YMM(), YMM()
-		VEXTRACTF128(Imm(1), v, hi)
-		VCVTPS2PD(v.AsX(), lo64)
-		VCVTPS2PD(hi, hi64)
-		VFMADD231PD(lo64, lo64, acc[2*u])
-		VFMADD231PD(hi64, hi64, acc[2*u+1])
-	})
-	v := fold(acc, func(a, b Op, out VecVirtual) { VADDPD(a, b, out) })
-	lo, hi := XMM(), XMM()
-	VEXTRACTF128(Imm(1), v, hi)
-	VADDPD(hi, v.AsX(), lo)
-	VPERMILPD(Imm(1), lo, hi)
-	VADDPD(hi, lo, lo)
-	VZEROUPPER()
-	Store(lo, ReturnIndex(0))
 	RET()
 }
 
