@@ -39,6 +39,7 @@ func (a *app) adaptCmd() *cobra.Command {
 	var o struct {
 		ref, base, checkpoint, out, mode, store string
 		include, exclude                        []string
+		edit                                    edits
 	}
 	c := &cobra.Command{
 		Use:   "adapt REPO -o DIR",
@@ -53,7 +54,8 @@ reads them.
 
 With --mode additive or evo the adapter is that of the state at the commit: one
 that "update" has kept, or one that is made from the nearest that is kept, and is
-kept too.`,
+kept too. An additive state can be edited before the adapter is made, each time by
+one subtraction or addition: --path, --without and --with, in this order.`,
 		Example: "  code2lora adapt . -o .code2lora/adapter\n  code2lora adapt ../flask --at 3.0.0 -o flask-3.0.0\n" +
 			"  code2lora adapt ../flask --mode additive --at 3.0.0 -o flask-3.0.0",
 		Args: cobra.ExactArgs(1),
@@ -61,13 +63,18 @@ kept too.`,
 			if o.out == "" {
 				return fmt.Errorf("%w: adapt: give the adapter's folder with -o DIR", errUsage)
 			}
+			if o.edit.any() && !c.Flags().Changed("mode") {
+				o.mode = modeAdditive
+			}
 			switch {
+			case o.edit.any() && o.mode != modeAdditive:
+				return fmt.Errorf("%w: adapt: --path, --without and --with are for --mode additive", errUsage)
 			case o.mode != modeStatic && o.mode != modeEvo && o.mode != modeAdditive:
 				return fmt.Errorf("%w: adapt: --mode %q: want static, evo or additive", errUsage, o.mode)
 			case o.mode != modeStatic && len(o.include)+len(o.exclude) > 0:
 				return fmt.Errorf("%w: adapt: --include and --exclude are for --mode static: a state is of all files", errUsage)
 			case o.mode != modeStatic:
-				return a.adaptState(c.Context(), args[0], o.out, followFlags{ref: o.ref, base: o.base, checkpoint: o.checkpoint, store: o.store, mode: o.mode})
+				return a.adaptState(c.Context(), args[0], o.out, followFlags{ref: o.ref, base: o.base, checkpoint: o.checkpoint, store: o.store, mode: o.mode}, o.edit)
 			case o.store != "":
 				return fmt.Errorf("%w: adapt: --store is for --mode evo and additive", errUsage)
 			}
@@ -96,6 +103,9 @@ kept too.`,
 	f.StringVar(&o.checkpoint, "checkpoint", "", "hypernetwork checkpoint `FILE` (default: the one for the base)")
 	f.StringVar(&o.mode, "mode", modeStatic, "`static`: read the commit; evo or additive: by the state at the commit, see update")
 	f.StringVar(&o.store, "store", "", "where states are kept, as for update: `WHERE`")
+	f.StringVar(&o.edit.path, "path", "", "for a folder of the repository alone, `DIR`, as of a monorepo (implies --mode additive)")
+	f.StringArrayVar(&o.edit.without, "without", nil, "as if the repository had no file or folder `PATH`; may be repeated (implies --mode additive)")
+	f.StringArrayVar(&o.edit.with, "with", nil, "together with `REPO`, such as a dependency, at its HEAD; may be repeated (implies --mode additive)")
 	f.StringArrayVar(&o.include, "include", nil, "read only files that match `GLOB`, as in 'src/**'; may be repeated")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out files that match `GLOB`; may be repeated")
 	baseFlag(c, &o.base)
@@ -104,7 +114,7 @@ kept too.`,
 }
 
 // adaptState makes the adapter of the state at a commit.
-func (a *app) adaptState(ctx context.Context, repo, out string, o followFlags) error {
+func (a *app) adaptState(ctx context.Context, repo, out string, o followFlags, e edits) error {
 	f, err := a.openFollowed(ctx, repo, o)
 	if err != nil {
 		return err
@@ -114,6 +124,9 @@ func (a *app) adaptState(ctx context.Context, repo, out string, o followFlags) e
 		return err
 	}
 	a.noteAll(res.Notes)
+	if s, err = a.edit(ctx, f, s, e); err != nil {
+		return err
+	}
 	ad, err := f.adapter(s, res)
 	if err != nil {
 		return err
@@ -123,10 +136,12 @@ func (a *app) adaptState(ctx context.Context, repo, out string, o followFlags) e
 	}
 	j := describeAdapter(ad, out, sizeOf(out))
 	state := map[string]any{"repository": f.Repo.Name(), "commit": res.Commit, "mode": f.mode, "from": res.From, "anchor": res.Anchor,
-		"steps": res.Steps, "applied": res.Applied, "churn": res.Churn, "exact": res.Exact, "seconds": res.Seconds}
+		"steps": res.Steps, "applied": res.Applied, "churn": res.Churn, "exact": res.Exact, "seconds": res.Seconds, "files": ad.Provenance.Files, "tokens": ad.Provenance.Tokens,
+		"path": e.path, "without": append([]string{}, e.without...), "with": append([]string{}, e.with...)}
 	return a.print(map[string]any{"base": f.base.info.Name, "adapter": j, "state": state}, func(w io.Writer) {
 		fmt.Fprintf(w, "repository  %s at %.12s\nstate       %s: %d commits since its anchor %.12s, %d applied now in %.3f s\ndrift       %s\n",
 			f.Repo.Name(), res.Commit, f.mode, res.Steps, res.Anchor, res.Applied, res.Seconds, driftText(res.Exact, res.Churn))
+		fmt.Fprintf(w, "read        %d files, %d tokens\n", ad.Provenance.Files, ad.Provenance.Tokens)
 		fmt.Fprintf(w, "adapter     %s: rank %d, %d parameters, %.1f MB\n", out, j.Rank, j.Parameters, float64(j.Bytes)/1e6)
 	})
 }

@@ -53,9 +53,10 @@ func (o *followFlags) shared() bool { return strings.Contains(o.store, "://") }
 // followed is what the commands work on.
 type followed struct {
 	follow.Job
-	*carrier
-	base *base
-	flag followFlags
+	carrier *carrier
+	mode    string // of the carrier
+	base    *base
+	flag    followFlags
 }
 
 // carrier is a follower, and what it was made of.
@@ -95,7 +96,7 @@ func (a *app) openFollowed(ctx context.Context, spec string, o followFlags) (*fo
 		return nil, err
 	}
 	bar := a.bar()
-	return &followed{carrier: f, base: b, flag: o, Job: follow.Job{Repo: r, Ref: o.ref, Follower: f.Follower, Store: s, Checkpoint: f.checkpoint[:12],
+	return &followed{carrier: f, mode: f.mode, base: b, flag: o, Job: follow.Job{Repo: r, Ref: o.ref, Follower: f.Follower, Store: s, Checkpoint: f.checkpoint[:12],
 		Progress: func(p encoder.Progress) {
 			bar.show("reading %d of %d files, %d of about %d tokens", p.Files, p.TotalFiles, p.Tokens, p.EstimatedTokens)
 		}}}, nil
@@ -178,7 +179,7 @@ func (f *followed) write(ctx context.Context, out string, res *follow.Result) (*
 
 // adapter makes the adapter of a state.
 func (f *followed) adapter(s evolve.State, res *follow.Result) (*adapter.Adapter, error) {
-	ad, err := f.carrier.Adapter(s)
+	ad, err := f.Follower.Adapter(s)
 	if err != nil {
 		return nil, err
 	}

@@ -197,7 +197,10 @@ func printUpdate(w io.Writer, name string, j *updateJSON) {
 		if c.Reanchored {
 			what = "new anchor: "
 		}
-		fmt.Fprintf(w, "  %.12s  %8.3f s  churn %.3f  %s%.60s\n", c.Commit, c.Seconds, c.Churn, what, c.Subject)
+		if !j.Exact {
+			what = fmt.Sprintf("churn %.3f  %s", c.Churn, what)
+		}
+		fmt.Fprintf(w, "  %.12s  %8.3f s  %s%.60s\n", c.Commit, c.Seconds, what, c.Subject)
 	}
 	fmt.Fprintf(w, "applied     %d commits in %.3f s", j.Applied, j.Seconds)
 	if j.Reanchored > 0 {

@@ -228,3 +228,21 @@ func TestCheckpoints(t *testing.T) {
 		t.Errorf("got %+v, %v, want no norm of the other checkpoint", lines, err)
 	}
 }
+
+// TestSHA256 follows a repository whose ids have 64 digits.
+func TestSHA256(t *testing.T) {
+	r := newRepo(t)
+	if err := os.RemoveAll(r.dir); err != nil {
+		t.Fatal(err)
+	}
+	runGit(t, "", "init", "-q", "-b", "main", "--object-format=sha256", r.dir)
+	ids := r.commits("abc")
+	j, f := newJob(t, r)
+	if res := update(t, j); len(res.Commit) != 64 || res.Commit != ids[2] || strings.Join(f.steps, "") != "bc" {
+		t.Errorf("got %+v, steps %q", res, f.steps)
+	}
+	f.exact, j.Store = true, newStore(t)
+	if res := update(t, j); res.Applied != 2 {
+		t.Errorf("exact: got %+v", res)
+	}
+}
