@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/code2lora/code2lora/internal/testutil"
 )
 
 // The rows of the specification that the paper's snapshot extractor emits, under
@@ -16,9 +18,9 @@ func TestExtractGolden(t *testing.T) {
 	tasks, stats := Extract("./tests/test_box.py", []byte(golden))
 	var got []string
 	for _, k := range tasks {
-		got = append(got, fmt.Sprintf("%d %s %s.%s |%s|%s|", k.Line, k.Kind, k.Class, k.Function, lastLine(k.Prefix), k.Target))
+		got = append(got, fmt.Sprintf("%d %s %s.%s |%s|%s|", k.Line, k.Kind, k.Class, k.Function, testutil.LastLine(k.Prefix), k.Target))
 	}
-	diff(t, "tasks", got, []string{
+	testutil.CompareLines(t, "tasks", got, []string{
 		`25 self.assertEqual TestBox.test_first |        self.assertEqual(helper(1), |2|`,
 		`26 self.assertTrue TestBox.test_first |        self.assertTrue(|self.b.ok|`,
 		`27 assert TestBox.test_first |        assert helper(2)  ==  |LIMIT|`,

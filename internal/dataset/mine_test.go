@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/testutil"
 )
 
 func sources() []Source {
@@ -33,7 +34,7 @@ func TestMine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "reported", reported, []string{"arrow-py/arrow", "pallets/click"})
+	testutil.CompareLines(t, "reported", reported, []string{"arrow-py/arrow", "pallets/click"})
 	click := m.Repositories[1]
 	if m.Documents != 2 || m.Tasks != 15 || click.Tasks != 4 || click.Commit != "c1" || click.Files != 4 ||
 		click.Dropped[DuplicateFile] != 11 || click.Dropped[NotUTF8] != 1 {
@@ -51,7 +52,7 @@ func TestMine(t *testing.T) {
 	for _, doc := range docs {
 		got = append(got, doc.Repository+" "+doc.File)
 	}
-	diff(t, "documents", got, []string{"arrow-py/arrow tests/copy.py", "pallets/click tests/test_b.py"})
+	testutil.CompareLines(t, "documents", got, []string{"arrow-py/arrow tests/copy.py", "pallets/click tests/test_b.py"})
 	if docs[0].Text != golden || docs[0].Task(10).Target != `"y"` || docs[0].Commit != "a1" {
 		t.Errorf("document changed on its way: %+v", docs[0])
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/code2lora/code2lora/internal/testutil"
 )
 
 // taskAt returns the golden file's task of a kind on a line.
@@ -42,7 +44,7 @@ func TestStructuredPrefixGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		diff(t, fmt.Sprint("line ", line), strings.Split(got, "\n"), want)
+		testutil.CompareLines(t, fmt.Sprint("line ", line), strings.Split(got, "\n"), want)
 	}
 }
 
@@ -62,8 +64,8 @@ func TestStructuredPrefixCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lastLine(got) != tt.want {
-			t.Errorf("line %d: got %q, want %q", tt.line, lastLine(got), tt.want)
+		if testutil.LastLine(got) != tt.want {
+			t.Errorf("line %d: got %q, want %q", tt.line, testutil.LastLine(got), tt.want)
 		}
 	}
 }

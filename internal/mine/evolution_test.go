@@ -9,6 +9,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/repopeft"
+	"github.com/code2lora/code2lora/internal/testutil"
 )
 
 const testHead = "from lib import widen\n\n\ndef test_widen():\n    assert widen(1) == 'one'\n    assert widen(2) == 'two'\n"
@@ -46,7 +47,7 @@ func TestEvolution(t *testing.T) {
 	o := options(t, Strict, evolutionTrack)
 	o.Near = 0
 	m, tasks, commits := run(t, o, Source{Name: trainName, Spec: dir})
-	compare(t, "tasks", showAll(tasks), []string{
+	testutil.CompareLines(t, "tasks", showAll(tasks), []string{
 		"0 tests/test_a.py:5 added train|    assert widen(1) == |'one'",
 		"0 tests/test_a.py:6 added train|    assert widen(2) == |'two'",
 		"1 tests/test_a.py:7 modified train|    assert widen(2) == |'zwei'",
@@ -68,7 +69,7 @@ func TestEvolution(t *testing.T) {
 		}
 		got = append(got, fmt.Sprint(c.Index, " +", c.Added, " ~", c.Modified, " ", files))
 	}
-	compare(t, "commits", got, []string{
+	testutil.CompareLines(t, "commits", got, []string{
 		"0 +2 ~0 [a/README.md b/README.md a/lib.py b/lib.py]",
 		"1 +0 ~1 []", // notes.md came and went since
 		"2 +1 ~1 []",
@@ -80,7 +81,7 @@ func TestEvolution(t *testing.T) {
 	// The paper's rule: whatever is above a task is part of its key.
 	o = options(t, Paper, evolutionTrack)
 	_, tasks, _ = run(t, o, Source{Name: testName, Spec: dir})
-	compare(t, "paper", showAll(tasks), []string{
+	testutil.CompareLines(t, "paper", showAll(tasks), []string{
 		"0 tests/test_a.py:5 added train|    assert widen(1) == |'one'",
 		"0 tests/test_a.py:6 added train|    assert widen(2) == |'two'",
 		"1 tests/test_a.py:6 added train|    assert widen(1) == |'one'",
@@ -230,7 +231,7 @@ func TestBadInput(t *testing.T) {
 		}
 		got = append(got, task.Target)
 	}
-	compare(t, "static", got, []string{"'bom'", "'whole'", "'crlf'", "'feed'"})
+	testutil.CompareLines(t, "static", got, []string{"'bom'", "'whole'", "'crlf'", "'feed'"})
 	if n := dropped(m, repopeft.Evolution)[string(reasonTwice)]; n != 4 {
 		t.Errorf("same place in another track: got %d, want 4", n)
 	}
@@ -239,7 +240,7 @@ func TestBadInput(t *testing.T) {
 	for _, task := range tasks {
 		got = append(got, string(task.Track)+" "+fmt.Sprint(task.CommitIndex)+" "+task.Target)
 	}
-	compare(t, "all", got, []string{"static 0 'crlf'", "evolution 0 'bom'", "evolution 0 'whole'", "evolution 0 'crlf'", "evolution 0 'feed'",
+	testutil.CompareLines(t, "all", got, []string{"static 0 'crlf'", "evolution 0 'bom'", "evolution 0 'whole'", "evolution 0 'crlf'", "evolution 0 'feed'",
 		"evolution 1 'one'", "evolution 1 'two'"}) // a change of modes asks for nothing
 	skipped := asJSON(t, m.Repository(testName).Skipped)
 	for _, want := range []string{`"file contains a zero byte":`, `"file is not UTF-8":`, `"file is not UTF-8, but declares another encoding":`,

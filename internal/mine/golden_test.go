@@ -9,69 +9,10 @@ import (
 	"github.com/code2lora/code2lora/internal/metric"
 	"github.com/code2lora/code2lora/internal/repopeft"
 	"github.com/code2lora/code2lora/internal/syntax"
+	"github.com/code2lora/code2lora/internal/testutil"
 )
 
-// golden is the file that the specification of the benchmark (§14) ran the
-// authors' extractors on.
-const golden = `"""Module note."""
-import math
-import pytest
-from pkg.core import Box as B
-
-LIMIT = 3
-
-def helper(x):
-    return x + 1
-
-@pytest.fixture
-def box():
-    return B(1)
-
-class TestBox:
-    size = 2
-
-    def setUp(self):
-        self.b = B(2)
-
-    def tool(self):
-        return 5
-
-    def test_first(self):
-        self.assertEqual(helper(1), 2)
-        self.assertTrue(self.b.ok)
-        assert helper(2)  ==  LIMIT, "msg"
-
-    def test_second(self):
-        with self.assertRaises(ValueError):
-            self.b.fail()
-        self.assertAlmostEqual(0.1, 0.2, 7)
-
-def test_plain(box):
-    assert 1 < helper(1) < 3
-    assert box
-    assert math.pi == pytest.approx(3.14, abs=0.01)
-    with pytest.raises(KeyError, match="no"):
-        box["k"]
-    assert box.items() == [
-        1,
-        2,
-    ]
-
-def test_np():
-    assert_equal(helper(0), 1)
-    assert_valid(helper(0))
-    assert "é" + helper(0) == "y"
-`
-
-func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
-
-// compare reports the lines of got that aren't those of want.
-func compare(t *testing.T, what string, got, want []string) {
-	t.Helper()
-	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
-		t.Errorf("%s: got:\n%s\nwant:\n%s", what, g, w)
-	}
-}
+const golden = testutil.Golden
 
 // TestPaperStaticGolden compares the snapshot extractor with the authors', in
 // their order. The prefix of line 48 is theirs but for the character too many
@@ -93,9 +34,9 @@ func TestPaperStaticGolden(t *testing.T) {
 			continue
 		}
 		all = append(all, paperItem{"t.py", it})
-		got = append(got, fmt.Sprintf("%d %s %s|%s|%s", it.Line, it.Family, repopeft.Difficulty(it.Target), lastLine(golden[:it.Start]), it.Target))
+		got = append(got, fmt.Sprintf("%d %s %s|%s|%s", it.Line, it.Family, repopeft.Difficulty(it.Target), testutil.LastLine(golden[:it.Start]), it.Target))
 	}
-	compare(t, "tasks", got, []string{
+	testutil.CompareLines(t, "tasks", got, []string{
 		"35 assert func_call|    assert 1 < |helper(1)",
 		"37 assert func_call|    assert math.pi == |pytest.approx(3.14, abs=0.01)",
 		"40 assert collection|    assert box.items() == |[ 1, 2, ]",
@@ -115,7 +56,7 @@ func TestPaperStaticGolden(t *testing.T) {
 	for _, p := range selectPaper(all, rules, dropped) {
 		order = append(order, fmt.Sprint(p.Line, " ", p.Family))
 	}
-	compare(t, "selected", order, []string{"46 assert_*", "25 self.assertEqual", "32 self.assertAlmostEqual", "48 assert", "27 assert",
+	testutil.CompareLines(t, "selected", order, []string{"46 assert_*", "25 self.assertEqual", "32 self.assertAlmostEqual", "48 assert", "27 assert",
 		"35 assert", "47 assert_*", "26 self.assertTrue", "30 self.assertRaises", "37 pytest.approx", "38 pytest.raises", "37 assert", "40 assert"})
 	if len(dropped) > 0 {
 		t.Errorf("dropped: got %v, want nothing", dropped)
@@ -131,12 +72,12 @@ func TestPaperCommitGolden(t *testing.T) {
 	}
 	var got []string
 	for _, it := range items {
-		got = append(got, fmt.Sprintf("%d %s|%s|%s", it.Line, it.Family, lastLine(golden[:it.Cut]+*it.Inline), it.Target))
+		got = append(got, fmt.Sprintf("%d %s|%s|%s", it.Line, it.Family, testutil.LastLine(golden[:it.Cut]+*it.Inline), it.Target))
 		if it.Line == 30 && golden[:it.Cut] != golden[:strings.Index(golden, "self.assertRaises")] {
 			t.Errorf("prefix of line 30: got %q", golden[:it.Cut])
 		}
 	}
-	compare(t, "tasks", got, []string{
+	testutil.CompareLines(t, "tasks", got, []string{
 		"35 assert|    assert 1 < |helper(1)",
 		"36 assert|    assert |box",
 		"37 assert|    assert math.pi == |pytest.approx(3.14, abs=0.01)",
@@ -184,7 +125,7 @@ func TestStrictIsExtract(t *testing.T) {
 			}
 			wanted = append(wanted, fmt.Sprint(w.Line, w.Kind, w.Function, w.Class, w.Prefix, w.Target))
 		}
-		compare(t, name, got, wanted)
+		testutil.CompareLines(t, name, got, wanted)
 	}
 	if unanswerable != 2 { // the middle of a chain of comparisons, and an exception with match="no"
 		t.Errorf("%d targets without an end, want 2", unanswerable)

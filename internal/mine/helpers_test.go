@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/code2lora/code2lora/internal/repopeft"
+	"github.com/code2lora/code2lora/internal/testutil"
 )
 
 // change is a commit of a test repository: all its files, on one branch.
@@ -134,7 +135,7 @@ func digests(t testing.TB, dir string) string {
 
 // show is a task on a line.
 func show(task *repopeft.Task) string {
-	return fmt.Sprintf("%d %s:%d %s %s|%s|%s", task.CommitIndex, task.File, task.Line, task.Event, task.InRepo, lastLine(task.Prefix), task.Target)
+	return fmt.Sprintf("%d %s:%d %s %s|%s|%s", task.CommitIndex, task.File, task.Line, task.Event, task.InRepo, testutil.LastLine(task.Prefix), task.Target)
 }
 
 func showAll(tasks []*repopeft.Task) []string {

@@ -19,6 +19,7 @@ import (
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/repopeft"
 	"github.com/code2lora/code2lora/internal/store"
+	"github.com/code2lora/code2lora/internal/testutil"
 )
 
 var (
@@ -94,9 +95,9 @@ func TestStatic(t *testing.T) {
 		if text := shop(1)[task.File]; text != task.Prefix+task.Target+task.Suffix || task.Prefix != text[:task.Start] || task.Target != text[task.Start:task.End] {
 			t.Errorf("task %s: prefix, target and suffix aren't the file", show(task))
 		}
-		got = append(got, fmt.Sprintf("%s %s:%d %s %s|%s|%s", task.Kind, task.File, task.Line, task.Function, task.Difficulty, lastLine(task.Prefix), task.Target))
+		got = append(got, fmt.Sprintf("%s %s:%d %s %s|%s|%s", task.Kind, task.File, task.Line, task.Function, task.Difficulty, testutil.LastLine(task.Prefix), task.Target))
 	}
-	compare(t, "tasks", got, []string{
+	testutil.CompareLines(t, "tasks", got, []string{
 		"line shop/orders.py:5 place_order_item1 func_call|    |basket = Basket(goods)",
 		"call shop/orders.py:5 place_order_item1 func_call|    basket = |Basket(goods)",
 		"line shop/orders.py:6 place_order_item1 func_call|    |amount = total_price(goods)",
@@ -405,7 +406,7 @@ func TestDates(t *testing.T) {
 	for _, c := range commits {
 		got = append(got, fmt.Sprint(c.Repository, " ", c.Track, " ", c.Index, " ", c.Time[:10], " ", c.InRepo))
 	}
-	compare(t, "commits", got, []string{"acme/a ood 0 2023-11-24 train", "acme/a ood 1 2023-11-25 train",
+	testutil.CompareLines(t, "commits", got, []string{"acme/a ood 0 2023-11-24 train", "acme/a ood 1 2023-11-25 train",
 		"acme/d evolution 0 2023-11-16 train", "acme/d evolution 1 2023-11-17 train"})
 	if len(tasks) != 8 || dropped(m, repopeft.Evolution)[string(reasonDate)] != 4 {
 		t.Errorf("got %d tasks, dropped %v; want 8 and 4 by date", len(tasks), dropped(m, repopeft.Evolution))

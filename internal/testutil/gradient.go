@@ -1,4 +1,5 @@
-// Package testutil helps tests of numeric code. It imports nothing of ours.
+// Package testutil helps tests: those of numeric code, and those of what reads
+// the benchmark's tests. It imports nothing of ours.
 package testutil
 
 import (
