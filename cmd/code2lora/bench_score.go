@@ -179,7 +179,7 @@ func (a *app) execute(ctx context.Context, o *benchScoreOptions, b *repopeft.Ben
 		if err != nil {
 			return unusable(err)
 		}
-		if len(scores[t.ID]) > 0 {
+		if len(scores[t.ID]) > 0 && t.Commit != "" { // imported ones don't always say it
 			byRepository[t.Repository] = append(byRepository[t.Repository], t)
 		}
 	}

@@ -82,6 +82,11 @@ func (p *Python) Test(dir string, t *repopeft.Task) (*Test, error) {
 	if t.Class != "" {
 		node += "::" + t.Class
 	}
+	// Imported tasks count from the beginning of their prefix, which isn't always
+	// the file as it is.
+	if t.Start == len(t.Prefix) && string(source[:t.Start]) != t.Prefix {
+		return nil, fmt.Errorf("task %s: what is before the target in %s isn't the task's prefix, so its place isn't known", t.ID, t.File)
+	}
 	// Targets of the paper's rules end with the closing bracket of their call.
 	target := t.Target
 	for !isExpression(target) {

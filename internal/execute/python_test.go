@@ -173,6 +173,8 @@ func TestPythonRefuses(t *testing.T) {
 		"another place":    func(t *repopeft.Task) { t.Start, t.End = 29, 30 },
 		"beyond the end":   func(t *repopeft.Task) { t.End = 1000 },
 		"no such file":     func(t *repopeft.Task) { t.File = "test_y.py" },
+		"another prefix":   func(t *repopeft.Task) { t.Prefix = strings.Repeat("x", t.Start) },
+		"no expression":    func(t *repopeft.Task) { t.Start, t.End, t.Target = 28, 31, "= 1" },
 		"outside":          func(t *repopeft.Task) { t.File = "../" + filepath.Base(dir) + "/test_x.py" },
 	} {
 		task := good
