@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/code2lora/code2lora/internal/encoder"
@@ -67,12 +68,11 @@ func (o *DiffOptions) Validate() error {
 // sources, Markdown and reStructuredText, without tests and what is vendored. It
 // is the rule of the benchmark's strict profile.
 func Production(path string) bool {
-	switch gitrepo.Language(path) {
-	case "python", "markdown", "restructuredtext":
-		return !gitrepo.IsTestPath(path) && !gitrepo.IsVendoredPath(path)
-	}
-	return false
+	return slices.Contains(diffLanguages, gitrepo.Language(path)) && !gitrepo.IsTestPath(path) && !gitrepo.IsVendoredPath(path)
 }
+
+// diffLanguages are those of [Production].
+var diffLanguages = []string{"python", "markdown", "restructuredtext"}
 
 // DiffEncoder makes vectors of diffs. Its methods may be called concurrently.
 type DiffEncoder struct {
@@ -81,6 +81,9 @@ type DiffEncoder struct {
 	model     *model.Model
 	tokenizer *tokenizer.Tokenizer
 	cache     encoder.Cache
+
+	without   func(path string) bool // nil for none; see Recurrent.Filtered
+	withoutID string
 }
 
 // NewDiffEncoder returns an encoder that asks a base model whose weights have
@@ -115,11 +118,16 @@ func (e *DiffEncoder) Dim() int { return 2 * e.model.HiddenSize }
 // Between returns the vector of the production diff from one tree to another, ""
 // for none, (Dim): zero if it has no window. It is cached by the two trees.
 func (e *DiffEncoder) Between(ctx context.Context, d *gitrepo.Diffs, from, to string) ([]float32, error) {
-	key := e.key("trees " + from + " " + to)
+	what, keep := "trees "+from+" "+to, Production
+	if e.without != nil {
+		what += " filter=" + e.withoutID
+		keep = func(path string) bool { return Production(path) && !e.without(path) }
+	}
+	key := e.key(what)
 	if v, err := e.cached(key); v != nil || err != nil {
 		return v, err
 	}
-	text, _, err := d.Between(from, to, e.opt.MaxBytes, Production)
+	text, _, err := d.Between(from, to, e.opt.MaxBytes, keep)
 	if err != nil {
 		return nil, err
 	}

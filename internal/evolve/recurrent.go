@@ -27,11 +27,12 @@ import (
 // is the root of the history. A repository of which nothing can be encoded
 // begins with the zero vector.
 type Recurrent struct {
-	ckpt *Checkpoint
-	id   string
-	repo encoder.Encoder
-	opt  encoder.Options
-	diff *DiffEncoder
+	ckpt   *Checkpoint
+	id     string
+	repo   encoder.Encoder
+	opt    encoder.Options
+	diff   *DiffEncoder
+	filter gitrepo.Filter // see Filtered
 }
 
 var _ Follower = (*Recurrent)(nil)
@@ -163,7 +164,7 @@ func isTree(s string) bool {
 
 // Begin implements [Follower].
 func (f *Recurrent) Begin(ctx context.Context, r *gitrepo.Repo, commit string, report func(encoder.Progress)) (State, error) {
-	snap, err := r.Snapshot(ctx, commit, f.opt.Filter(gitrepo.Filter{}))
+	snap, err := r.Snapshot(ctx, commit, f.opt.Filter(f.filter))
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +261,7 @@ func (f *Recurrent) Advance(ctx context.Context, r *gitrepo.Repo, state State, s
 	}
 	var v []float32
 	if f.ckpt.Settings.Input != InputDiff {
-		snap, err := r.Snapshot(ctx, step.ID, f.opt.Filter(gitrepo.Filter{}))
+		snap, err := r.Snapshot(ctx, step.ID, f.opt.Filter(f.filter))
 		if err != nil {
 			return nil, err
 		}
