@@ -163,6 +163,16 @@ func (r *Repository) Commit() string { return r.commit }
 // Level returns the level of disclosure.
 func (r *Repository) Level() Level { return r.level }
 
+// Withheld returns the paths of the files that the level leaves out, whichever
+// file is asked about.
+func (r *Repository) Withheld() []string {
+	var paths []string
+	for i := range r.unseen {
+		paths = append(paths, r.unseen[i].Path)
+	}
+	return paths
+}
+
 // Hide returns the view of somebody who is asked about a file. text is the file
 // as it is at the commit of the task, complete; nil if it is the same as at the
 // commit that is read. The file needn't exist there.

@@ -12,6 +12,7 @@ import (
 	"github.com/code2lora/code2lora/internal/disclosure"
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/evolve"
 	"github.com/code2lora/code2lora/internal/hypernet"
 )
 
@@ -25,6 +26,12 @@ type Builder struct {
 	// Others gives the representations of all repositories of the suite, by an
 	// encoder.
 	Others func(ctx context.Context, e encoder.Encoder, tests bool) (map[string]*embedding.Representation, error)
+	// Recurrent and Additive load a checkpoint with what carries its states, and
+	// tell whether that reads tests.
+	Recurrent, Additive func(path string) (f evolve.Represented, tests bool, err error)
+	// States returns the states of all repositories of the suite, at their newest
+	// tasks.
+	States func(ctx context.Context, f *Following) (map[string]*embedding.Representation, error)
 	// Contexts makes the methods that write contexts.
 	Contexts *Contexts
 	Dims     adapter.Dims
@@ -36,7 +43,9 @@ func Names() []string {
 		"base",
 		"adapter:dir=DIR: one adapter for all repositories",
 		"own-adapter:dir=DIR: the one of the repository, DIR/OWNER+NAME; at the level tree, as it was fitted to tests",
-		"checkpoint[:file=FILE][,which=own|average|stranger|nearest|shuffled]",
+		"checkpoint[:file=FILE][,which=own|average|stranger|nearest|shuffled][,at=commit|anchor]",
+		"evo:file=FILE[,which=…][,steps=kept|all]: a state that a recurrence carries along the commits",
+		"additive[:file=FILE][,which=…][,steps=kept|all]: sums over files, carried along the commits, for a checkpoint",
 	}, contextNames...)
 }
 
@@ -136,15 +145,21 @@ func (b *Builder) part(ctx context.Context, p Part) (Method, error) {
 		dir := r.required("dir", "the folder with an adapter for each repository")
 		return &PerRepository{As: p.String(), Dir: dir, Dims: b.Dims}, r.done()
 	case "checkpoint":
-		var choices []string
-		for _, w := range Whose() {
-			choices = append(choices, string(w))
-		}
-		file, which := r.text("file", ""), Which(r.oneOf("which", string(Own), choices...))
+		file, which, at := r.text("file", ""), r.which(), At(r.oneOf("at", string(AtCommit), string(AtCommit), string(AtAnchor)))
 		if err := r.done(); err != nil {
 			return nil, err
 		}
-		return b.hypernetwork(ctx, p.String(), file, which)
+		return b.hypernetwork(ctx, p.String(), file, which, at)
+	case "evo", "additive":
+		which, steps := r.which(), Stepping(r.oneOf("steps", string(StepKept), string(StepKept), string(StepAll)))
+		file, load := r.text("file", ""), b.Additive
+		if p.Name == "evo" {
+			file, load = r.required("file", "a checkpoint with a recurrence"), b.Recurrent
+		}
+		if err := r.done(); err != nil {
+			return nil, err
+		}
+		return b.following(ctx, p.String(), file, load, which, steps)
 	}
 	m, err := b.Contexts.Build(p)
 	if err == ErrUnknown {
@@ -156,7 +171,31 @@ func (b *Builder) part(ctx context.Context, p Part) (Method, error) {
 // ErrUnknown is returned for a name that no method has.
 var ErrUnknown = errors.New("unknown method")
 
-func (b *Builder) hypernetwork(ctx context.Context, as, file string, which Which) (Method, error) {
+// which reads whose adapter is meant.
+func (s *settings) which() Which {
+	var choices []string
+	for _, w := range Whose() {
+		choices = append(choices, string(w))
+	}
+	return Which(s.oneOf("which", string(Own), choices...))
+}
+
+// following makes the method of a follower.
+func (b *Builder) following(ctx context.Context, as, file string, load func(string) (evolve.Represented, bool, error), which Which, steps Stepping) (Method, error) {
+	follower, tests, err := load(file)
+	if err != nil {
+		return nil, err
+	}
+	f := NewFollowing(as, follower, tests, which, steps)
+	if which == Stranger || which == Nearest {
+		if f.Others, err = b.States(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (b *Builder) hypernetwork(ctx context.Context, as, file string, which Which, at At) (Method, error) {
 	ck, enc, err := b.Checkpoint(file)
 	if err != nil {
 		return nil, err
@@ -165,7 +204,7 @@ func (b *Builder) hypernetwork(ctx context.Context, as, file string, which Which
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint %s: %w", ck.Name, err)
 	}
-	h := &Hypernetwork{As: as, Checkpoint: ck, Encoder: enc, Tests: opt.Tests, Which: which}
+	h := &Hypernetwork{As: as, Checkpoint: ck, Encoder: enc, Tests: opt.Tests, Which: which, At: at}
 	if which == Stranger || which == Nearest {
 		if h.Others, err = b.Others(ctx, enc, opt.Tests); err != nil {
 			return nil, err

@@ -112,6 +112,9 @@ func (m *Meter) build(ctx context.Context, s Spec) (*metered, error) {
 		if _, ok := one.(*PastCut); ok {
 			return nil, SettingError{fmt.Errorf("method %s reads the answer: nobody can use it, so it has no costs", p)}
 		}
+		if wantsPast(one) {
+			return nil, SettingError{fmt.Errorf("method %s follows a history, and costs are measured at one commit: \"code2lora update\" reports what a commit costs", p)}
+		}
 		x.parts = append(x.parts, &costed{part: p, method: one, contexts: b.Contexts})
 	}
 	return x, nil

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/audit"
 	"github.com/code2lora/code2lora/internal/disclosure"
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/encoder"
@@ -39,6 +40,17 @@ const (
 // Whose returns the choices of a Hypernetwork.
 func Whose() []Which { return []Which{Own, Average, Stranger, Nearest, Shuffled} }
 
+// At says which commit a hypernetwork reads.
+type At string
+
+// The commits. The paper's hypernetwork has its adapters from the anchor, and
+// they get stale; reading the commit before each task is what a user would do who
+// makes a new adapter whenever anything has changed.
+const (
+	AtCommit At = "commit" // the one before the task
+	AtAnchor At = "anchor" // the first of the repository that has tasks; before there is one, as AtCommit
+)
+
 // Hypernetwork generates the adapter of each repository from what may be seen
 // of it.
 type Hypernetwork struct {
@@ -47,10 +59,12 @@ type Hypernetwork struct {
 	Encoder    encoder.Encoder // the checkpoint's
 	Tests      bool            // the encoder reads tests
 	Which      Which
+	At         At // "" is AtCommit
 	// Others are the representations of the repositories of the suite, by name.
 	// Only Stranger and Nearest need them.
 	Others map[string]*embedding.Representation
 
+	source   audit.Generator // nil: Checkpoint
 	mu       sync.Mutex
 	adapters map[string]*adapter.Adapter // by what they were generated from
 	recent   []string
@@ -62,7 +76,27 @@ func (h *Hypernetwork) Name() string { return h.As }
 // Prepare implements [Method]. A view in which there is nothing to read, such
 // as that of a repository's first commit, gets the average adapter.
 func (h *Hypernetwork) Prepare(ctx context.Context, v *disclosure.View) (Asker, error) {
-	rep, err := h.representation(ctx, v)
+	if h.At == AtAnchor {
+		return nil, errNoPast
+	}
+	return h.ask(v, func() (*embedding.Representation, error) { return Encode(ctx, h.Encoder, v, h.Tests) })
+}
+
+// prepareAt implements [historian].
+func (h *Hypernetwork) prepareAt(ctx context.Context, v *disclosure.View, p *past) (Asker, error) {
+	if h.At == AtAnchor {
+		var err error
+		if v, err = p.anchorView(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return h.ask(v, func() (*embedding.Representation, error) { return Encode(ctx, h.Encoder, v, h.Tests) })
+}
+
+// ask answers with the adapter of the choice, for a view whose own representation
+// is read if it is needed; nil is one of nothing.
+func (h *Hypernetwork) ask(v *disclosure.View, read func() (*embedding.Representation, error)) (Asker, error) {
+	rep, err := h.choose(v, read)
 	if err != nil {
 		return nil, err
 	}
@@ -73,16 +107,15 @@ func (h *Hypernetwork) Prepare(ctx context.Context, v *disclosure.View) (Asker, 
 	return constant{Prompt{Adapter: a}}, nil
 }
 
-// representation returns what the adapter is generated from; nil for the
-// average.
-func (h *Hypernetwork) representation(ctx context.Context, v *disclosure.View) (*embedding.Representation, error) {
+// choose returns what the adapter is generated from; nil for the average.
+func (h *Hypernetwork) choose(v *disclosure.View, read func() (*embedding.Representation, error)) (*embedding.Representation, error) {
 	switch h.Which {
 	case Average:
 		return nil, nil
 	case Stranger:
 		return h.stranger(v.Repository(), v.Asked())
 	}
-	own, err := Encode(ctx, h.Encoder, v, h.Tests)
+	own, err := read()
 	if err != nil || own == nil {
 		return nil, err
 	}
@@ -157,12 +190,16 @@ func (h *Hypernetwork) generate(rep *embedding.Representation) (*adapter.Adapter
 	if a, ok := h.adapters[key]; ok {
 		return a, nil
 	}
+	source := h.source
+	if source == nil {
+		source = h.Checkpoint
+	}
 	var a *adapter.Adapter
 	var err error
 	if rep == nil {
-		a, err = h.Checkpoint.AverageAdapter()
+		a, err = source.AverageAdapter()
 	} else {
-		a, err = h.Checkpoint.Generate(rep)
+		a, err = source.Generate(rep)
 	}
 	if err != nil {
 		return nil, err
@@ -202,12 +239,20 @@ func (h *Hypernetwork) stranger(name, file string) (*embedding.Representation, e
 	return h.Others[names[binary.BigEndian.Uint64(sum[:])%uint64(len(names))]], nil
 }
 
-// vector is what the likeness of repositories is told by.
+// vector is what the likeness of repositories is told by: the vector of the
+// repository, of its description, or of its state.
 func vector(rep *embedding.Representation) []float32 {
-	if t, ok := rep.Tensors[embedding.Repository]; ok {
-		return t.Data
+	for _, name := range []string{embedding.Repository, embedding.Description} {
+		if t, ok := rep.Tensors[name]; ok {
+			return t.Data
+		}
 	}
-	return rep.Tensors[embedding.Description].Data
+	for _, t := range rep.Tensors {
+		if len(rep.Tensors) == 1 {
+			return t.Data
+		}
+	}
+	return nil
 }
 
 // nearest returns the representation of the other repository whose vector has
@@ -325,11 +370,16 @@ func Combine(as string, adapters, contexts Method) Method {
 func (c *combined) Name() string { return c.as }
 
 func (c *combined) Prepare(ctx context.Context, v *disclosure.View) (Asker, error) {
-	a, err := c.adapters.Prepare(ctx, v)
+	return c.prepareAt(ctx, v, nil)
+}
+
+// prepareAt implements [historian]; without a past it is Prepare.
+func (c *combined) prepareAt(ctx context.Context, v *disclosure.View, p *past) (Asker, error) {
+	a, err := prepare(ctx, c.adapters, v, p)
 	if err != nil {
 		return nil, err
 	}
-	b, err := c.contexts.Prepare(ctx, v)
+	b, err := prepare(ctx, c.contexts, v, p)
 	if err != nil {
 		return nil, err
 	}

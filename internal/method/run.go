@@ -32,7 +32,14 @@ type Runner struct {
 	Layout Layout
 	Level  disclosure.Level
 	// Open returns a repository of the benchmark. The runner closes it.
-	Open      func(ctx context.Context, name string) (*gitrepo.Repo, error)
+	Open func(ctx context.Context, name string) (*gitrepo.Repo, error)
+	// Kept returns the ids of a repository's kept commits, oldest first. Only
+	// methods that follow its history need it.
+	Kept func(repository string, track repopeft.Track) ([]string, error)
+	// Suite has all tasks that are asked, of which Run may be given those that are
+	// left; nil: Run is given all. What states of a history must not read is
+	// decided by it.
+	Suite     []*repopeft.Task
 	Languages []string // that methods may read
 	NewTokens int      // most tokens of an answer; the paper: 64 and 128
 	// Texts asks for the whole text of wrong answers too, which measures of
@@ -167,7 +174,7 @@ func (r *Runner) ask(ctx context.Context, m Method, repo *checkout, tree *disclo
 		return nil, err
 	}
 	view := tree.Hide(tasks[0].File, text)
-	ask, err := r.asker(ctx, m, repo, view, tasks[0])
+	ask, err := r.asker(ctx, m, repo, view, tasks[0], text)
 	if err != nil {
 		return nil, err
 	}
@@ -199,9 +206,10 @@ func (r *Runner) layAll(ctx context.Context, name string, ask func(context.Conte
 	return items, nil
 }
 
-// asker prepares a method for the file of a task. Only a method that is said to
-// read past the cut gets more than the query.
-func (r *Runner) asker(ctx context.Context, m Method, repo *checkout, v *disclosure.View, first *repopeft.Task) (func(context.Context, *repopeft.Task, Room) (Prompt, error), error) {
+// asker prepares a method for the file of a task, whose text is nil as that of
+// [checkout.asked]. Only a method that is said to read past the cut gets more than
+// the query, and only one that is said to follow the history gets earlier commits.
+func (r *Runner) asker(ctx context.Context, m Method, repo *checkout, v *disclosure.View, first *repopeft.Task, text []byte) (func(context.Context, *repopeft.Task, Room) (Prompt, error), error) {
 	if p, ok := m.(*PastCut); ok {
 		file, err := repo.file(ctx, first)
 		if err != nil {
@@ -212,7 +220,14 @@ func (r *Runner) asker(ctx context.Context, m Method, repo *checkout, v *disclos
 			return Prompt{Context: text}, err
 		}, nil
 	}
-	a, err := m.Prepare(ctx, v)
+	var p *past
+	if wantsPast(m) {
+		var err error
+		if p, err = r.past(ctx, repo, first, text); err != nil {
+			return nil, err
+		}
+	}
+	a, err := prepare(ctx, m, v, p)
 	if err != nil {
 		return nil, err
 	}
@@ -227,20 +242,22 @@ type checkout struct {
 	*gitrepo.Repo           // nil where none of the tasks lets anything be read
 	at            [2]string // commit and language of the list
 	snapshot      *gitrepo.Snapshot
-	lists         int // made so far
+	lists         int              // made so far
+	tasks         []*repopeft.Task // of the repository
+	line          *line            // made by the first past
 }
 
 // checkout opens the repository of tasks, unless no method may read anything of
 // it: tasks that have been imported don't always tell a commit.
 func (r *Runner) checkout(ctx context.Context, tasks []*repopeft.Task, always bool) (*checkout, error) {
 	if !always && !slices.ContainsFunc(tasks, func(t *repopeft.Task) bool { return t.Parent != "" }) {
-		return &checkout{}, nil
+		return &checkout{tasks: tasks}, nil
 	}
 	repo, err := r.Open(ctx, tasks[0].Repository)
 	if err != nil {
 		return nil, err
 	}
-	return &checkout{Repo: repo}, nil
+	return &checkout{Repo: repo, tasks: tasks}, nil
 }
 
 func (c *checkout) close() {
@@ -398,15 +415,8 @@ func (r *Runner) decode(ctx context.Context, items []*item) error {
 // asks about. They are for methods that give a repository the adapter of another,
 // which is then one that the other one could have had itself.
 func (r *Runner) Representations(ctx context.Context, e encoder.Encoder, tests bool, tasks []*repopeft.Task) (map[string]*embedding.Representation, error) {
-	newest := map[string]*repopeft.Task{}
-	for _, t := range tasks {
-		old := newest[t.Repository]
-		if old == nil || t.CommitIndex > old.CommitIndex || t.CommitIndex == old.CommitIndex && t.ID < old.ID { // ids are digests: any of them
-			newest[t.Repository] = t
-		}
-	}
 	out := map[string]*embedding.Representation{}
-	for name, t := range newest {
+	for name, t := range newest(tasks) {
 		rep, err := r.representation(ctx, e, tests, t)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -416,6 +426,18 @@ func (r *Runner) Representations(ctx context.Context, e encoder.Encoder, tests b
 		}
 	}
 	return out, nil
+}
+
+// newest returns a task of each repository at its newest commit.
+func newest(tasks []*repopeft.Task) map[string]*repopeft.Task {
+	all := map[string]*repopeft.Task{}
+	for _, t := range tasks {
+		old := all[t.Repository]
+		if old == nil || t.CommitIndex > old.CommitIndex || t.CommitIndex == old.CommitIndex && t.ID < old.ID { // ids are digests: any of them
+			all[t.Repository] = t
+		}
+	}
+	return all
 }
 
 func (r *Runner) representation(ctx context.Context, e encoder.Encoder, tests bool, t *repopeft.Task) (*embedding.Representation, error) {
