@@ -76,7 +76,14 @@ func checkpointDigest(base *base, s method.Spec) (string, error) {
 		var sum string
 		var err error
 		switch p.Name {
-		case "checkpoint":
+		case "evo":
+			if p.Settings["file"] == "" {
+				continue // an error of the method's own
+			}
+			if sum, err = digestOfPath(p.Settings["file"]); err != nil {
+				err = unusable(fmt.Errorf("method %s: %w", p, err))
+			}
+		case "checkpoint", "additive":
 			path := p.Settings["file"]
 			if path == "" {
 				path, err = unpackCheckpoint(base)

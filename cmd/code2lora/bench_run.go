@@ -20,6 +20,7 @@ import (
 	"github.com/code2lora/code2lora/internal/disclosure"
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/evolve"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/kernel"
@@ -204,7 +205,7 @@ not prove what greedy decoding would answer.`,
 			}
 			r := &method.Runner{
 				Engine: base.engine(), Base: base.compute(), Layout: o.layout, Languages: o.read, NewTokens: o.newTokens, Texts: o.texts,
-				Open: opener(o.mirrors, o.network),
+				Open: opener(o.mirrors, o.network), Kept: keptCommits(b), Suite: tasks,
 			}
 			if err := o.layout.Validate(base.model.MaxContext(), o.newTokens); err != nil {
 				return fmt.Errorf("%w: bench run: %w", errUsage, err)
@@ -320,6 +321,11 @@ func (a *app) builder(base *base, r *method.Runner, tasks []*repopeft.Task, cach
 			}
 			enc, err := base.encoder(ck.Encoder, cache)
 			return ck.Checkpoint, enc, err
+		},
+		Recurrent: func(path string) (evolve.Represented, error) { return a.represented(path, modeEvo, base, cache) },
+		Additive:  func(path string) (evolve.Represented, error) { return a.represented(path, modeAdditive, base, cache) },
+		States: func(ctx context.Context, f *method.Following) (map[string]*embedding.Representation, error) {
+			return r.States(ctx, f, tasks)
 		},
 		Others: func(ctx context.Context, e encoder.Encoder, tests bool) (map[string]*embedding.Representation, error) {
 			return r.Representations(ctx, e, tests, tasks)

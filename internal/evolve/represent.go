@@ -26,6 +26,9 @@ type Represented interface {
 	Generate(rep *embedding.Representation) (*adapter.Adapter, error)
 	// AverageAdapter makes the adapter at the mean of the training repositories.
 	AverageAdapter() (*adapter.Adapter, error)
+	// ReadsTests tells whether files that are tests by their paths are read, unless
+	// a filter leaves them out.
+	ReadsTests() bool
 	// Filtered returns a follower that also leaves out what a filter does. Its
 	// states are its own.
 	Filtered(filter gitrepo.Filter) (Represented, error)
@@ -74,6 +77,9 @@ func (f *Recurrent) AverageAdapter() (*adapter.Adapter, error) {
 	return (&hypernet.Checkpoint{Info: f.ckpt.Info, Head: f.ckpt.Head}).AverageAdapter()
 }
 
+// ReadsTests implements [Represented].
+func (f *Recurrent) ReadsTests() bool { return f.opt.Tests }
+
 // Filtered implements [Represented]. Of diffs it leaves out the files that the
 // filter excludes; they never have tests.
 func (f *Recurrent) Filtered(filter gitrepo.Filter) (Represented, error) {
@@ -115,6 +121,9 @@ func (f *Additive) Generate(rep *embedding.Representation) (*adapter.Adapter, er
 
 // AverageAdapter implements [Represented].
 func (f *Additive) AverageAdapter() (*adapter.Adapter, error) { return f.checkpoint.AverageAdapter() }
+
+// ReadsTests implements [Represented].
+func (f *Additive) ReadsTests() bool { return !f.filter.SkipTests }
 
 // Filtered implements [Represented]. The filter takes the place of the one that f
 // was made with.

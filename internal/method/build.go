@@ -26,9 +26,8 @@ type Builder struct {
 	// Others gives the representations of all repositories of the suite, by an
 	// encoder.
 	Others func(ctx context.Context, e encoder.Encoder, tests bool) (map[string]*embedding.Representation, error)
-	// Recurrent and Additive load a checkpoint with what carries its states, and
-	// tell whether that reads tests.
-	Recurrent, Additive func(path string) (f evolve.Represented, tests bool, err error)
+	// Recurrent and Additive load a checkpoint with what carries its states.
+	Recurrent, Additive func(path string) (evolve.Represented, error)
 	// States returns the states of all repositories of the suite, at their newest
 	// tasks.
 	States func(ctx context.Context, f *Following) (map[string]*embedding.Representation, error)
@@ -181,12 +180,12 @@ func (s *settings) which() Which {
 }
 
 // following makes the method of a follower.
-func (b *Builder) following(ctx context.Context, as, file string, load func(string) (evolve.Represented, bool, error), which Which, steps Stepping) (Method, error) {
-	follower, tests, err := load(file)
+func (b *Builder) following(ctx context.Context, as, file string, load func(string) (evolve.Represented, error), which Which, steps Stepping) (Method, error) {
+	follower, err := load(file)
 	if err != nil {
 		return nil, err
 	}
-	f := NewFollowing(as, follower, tests, which, steps)
+	f := NewFollowing(as, follower, which, steps)
 	if which == Stranger || which == Nearest {
 		if f.Others, err = b.States(ctx, f); err != nil {
 			return nil, err

@@ -45,10 +45,9 @@ type Following struct {
 	Steps         Stepping
 }
 
-// NewFollowing returns a method that follows. tests says whether the follower
-// reads tests.
-func NewFollowing(as string, f evolve.Represented, tests bool, which Which, steps Stepping) *Following {
-	return &Following{&Hypernetwork{As: as, Tests: tests, Which: which, source: f}, f, steps}
+// NewFollowing returns a method that follows.
+func NewFollowing(as string, f evolve.Represented, which Which, steps Stepping) *Following {
+	return &Following{&Hypernetwork{As: as, Tests: f.ReadsTests(), Which: which, source: f}, f, steps}
 }
 
 // Prepare implements [Method]: without a past there is nothing to follow.
@@ -145,7 +144,7 @@ func (p *past) walkAll(ctx context.Context, w *walk) error {
 // walkKept walks over the kept commits before the task's, and from there aside to
 // the task's parent.
 func (p *past) walkKept(ctx context.Context, w *walk) (*walk, error) {
-	for _, id := range p.line.kept[:p.task.CommitIndex] {
+	for _, id := range p.line.kept[:p.index] {
 		if p.line.position[id] <= p.line.position[w.commit] {
 			continue
 		}

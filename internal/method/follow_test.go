@@ -96,6 +96,7 @@ func evolving(t *testing.T, level disclosure.Level) (*Runner, []*repopeft.Task, 
 type scribe struct {
 	filter gitrepo.Filter
 	begun  *int
+	tests  bool
 }
 
 type script string
@@ -103,11 +104,12 @@ type script string
 func (script) Steps() int                       { return 0 }
 func (s script) MarshalBinary() ([]byte, error) { return []byte(s), nil }
 
+func (s scribe) ReadsTests() bool                        { return s.tests }
 func (scribe) ID() string                                { return "scribe" }
 func (scribe) Decode(data []byte) (evolve.State, error)  { return script(data), nil }
 func (scribe) AverageAdapter() (*adapter.Adapter, error) { return nil, errors.New("no average") }
 func (s scribe) Filtered(f gitrepo.Filter) (evolve.Represented, error) {
-	return scribe{f, s.begun}, nil
+	return scribe{f, s.begun, s.tests}, nil
 }
 
 func (s scribe) read(ctx context.Context, r *gitrepo.Repo, commit string) (string, error) {
@@ -170,7 +172,7 @@ func TestFollowing(t *testing.T) {
 			for _, tests := range []bool{false, true} {
 				r, tasks, _ := evolving(t, level)
 				begun := 0
-				f := NewFollowing("scribe", scribe{begun: &begun}, tests, Own, tt.steps)
+				f := NewFollowing("scribe", scribe{begun: &begun, tests: tests}, Own, tt.steps)
 				repo, err := r.checkout(t.Context(), tasks, false)
 				if err != nil {
 					t.Fatal(err)
@@ -215,13 +217,13 @@ func TestFutureIsCaught(t *testing.T) {
 		"later commit":  func(_ *Runner, task *repopeft.Task, ids []string) { task.Parent = ids[6] },
 		"other history": func(_ *Runner, task *repopeft.Task, ids []string) { task.Parent = strings.Repeat("1", len(ids[0])) },
 		"anchor that comes later": func(r *Runner, task *repopeft.Task, ids []string) {
-			r.Kept = func(string, repopeft.Track) ([]string, error) { return []string{ids[5], ids[3], task.Commit}, nil }
+			r.Kept = func(string, repopeft.Track) ([]string, error) { return []string{ids[5], ids[3], task.Commit, ids[6]}, nil }
 		},
 		"order": func(r *Runner, task *repopeft.Task, ids []string) {
-			r.Kept = func(string, repopeft.Track) ([]string, error) { return []string{ids[3], ids[1], task.Commit}, nil }
+			r.Kept = func(string, repopeft.Track) ([]string, error) { return []string{ids[3], ids[1], task.Commit, ids[6]}, nil }
 		},
 		"another list": func(r *Runner, task *repopeft.Task, ids []string) {
-			r.Kept = func(string, repopeft.Track) ([]string, error) { return ids, nil }
+			r.Kept = func(string, repopeft.Track) ([]string, error) { return []string{ids[1], ids[2], ids[6]}, nil }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -231,7 +233,7 @@ func TestFutureIsCaught(t *testing.T) {
 				r.Suite = []*repopeft.Task{&task, tasks[3]}
 				change(r, &task, ids)
 				begun := 0
-				methods := []Method{NewFollowing("scribe", scribe{begun: &begun}, true, Own, steps), &Hypernetwork{As: "x", Encoder: &reader{}, At: AtAnchor}}
+				methods := []Method{NewFollowing("scribe", scribe{begun: &begun, tests: true}, Own, steps), &Hypernetwork{As: "x", Encoder: &reader{}, At: AtAnchor}}
 				for _, m := range methods {
 					err := r.Run(t.Context(), m, []*repopeft.Task{&task}, func([]*repopeft.Prediction) error { return nil })
 					if err == nil || begun > 0 {
@@ -320,9 +322,9 @@ func TestAdditiveIsFresh(t *testing.T) {
 	average := predictions(t, r, &Hypernetwork{As: "average", Checkpoint: ck, Encoder: enc, Which: Average}, tasks)
 	differ := 0
 	for _, steps := range []Stepping{StepKept, StepAll} {
-		got := predictions(t, r, NewFollowing("additive", additive, false, Own, steps), tasks)
-		left := predictions(t, r, NewFollowing("additive", additive, false, Own, steps), tasks[2:])
-		controls := predictions(t, r, NewFollowing("average", additive, false, Average, steps), tasks)
+		got := predictions(t, r, NewFollowing("additive", additive, Own, steps), tasks)
+		left := predictions(t, r, NewFollowing("additive", additive, Own, steps), tasks[2:])
+		controls := predictions(t, r, NewFollowing("average", additive, Average, steps), tasks)
 		for i, task := range tasks {
 			p := got[task.ID]
 			if math.Abs(p.NLL-fresh[task.ID].NLL) > 1e-3 {
@@ -342,7 +344,7 @@ func TestAdditiveIsFresh(t *testing.T) {
 	if differ == 0 {
 		t.Error("the anchor's adapter is no other: the test compares nothing")
 	}
-	shuffled := predictions(t, r, NewFollowing("shuffled", additive, false, Shuffled, StepKept), tasks)
+	shuffled := predictions(t, r, NewFollowing("shuffled", additive, Shuffled, StepKept), tasks)
 	if shuffled[tasks[3].ID].NLL == fresh[tasks[3].ID].NLL {
 		t.Error("a shuffled representation changes nothing")
 	}
@@ -353,7 +355,7 @@ func TestAdditiveIsFresh(t *testing.T) {
 func TestStates(t *testing.T) {
 	r, tasks, _ := evolving(t, disclosure.Production)
 	begun := 0
-	f := NewFollowing("scribe", scribe{begun: &begun}, false, Stranger, StepKept)
+	f := NewFollowing("scribe", scribe{begun: &begun}, Stranger, StepKept)
 	all, err := r.States(t.Context(), f, tasks)
 	if err != nil {
 		t.Fatal(err)

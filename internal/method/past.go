@@ -64,6 +64,7 @@ type past struct {
 	repo   *checkout
 	line   *line
 	task   *repopeft.Task // one of the file that is asked about
+	index  int            // of its commit among the kept ones
 	text   []byte         // of the file at the task's commit; nil as of checkout.asked
 }
 
@@ -76,9 +77,9 @@ func (r *Runner) past(ctx context.Context, repo *checkout, t *repopeft.Task, tex
 		}
 		repo.line = l
 	}
-	p := &past{runner: r, repo: repo, line: repo.line, task: t, text: text}
-	if i := t.CommitIndex; i < 0 || i >= len(p.line.kept) || p.line.kept[i] != t.Commit {
-		return nil, fmt.Errorf("task %s is of commit %.12s, which is not the kept commit %d of the benchmark's list of commits", t.ID, t.Commit, t.CommitIndex)
+	p := &past{runner: r, repo: repo, line: repo.line, task: t, text: text, index: slices.Index(repo.line.kept, t.Commit)}
+	if p.index < 0 {
+		return nil, fmt.Errorf("task %s is of commit %.12s, which is not in the benchmark's list of commits", t.ID, t.Commit)
 	}
 	return p, nil
 }
@@ -115,7 +116,11 @@ func (r *Runner) lineOf(ctx context.Context, repo *checkout, t *repopeft.Task) (
 	for i, c := range log {
 		l.position[c.ID] = i
 	}
-	for i, id := range kept[:min(l.newest.CommitIndex+1, len(kept))] {
+	n := slices.Index(kept, l.newest.Commit)
+	if n < 0 {
+		return nil, fmt.Errorf("task %s is of commit %.12s, which is not in the benchmark's list of commits", l.newest.ID, l.newest.Commit)
+	}
+	for i, id := range kept[:n+1] {
 		at, ok := l.position[id]
 		if !ok || i > 0 && at <= l.position[kept[i-1]] {
 			return nil, fmt.Errorf("kept commit %d, %.12s, is not behind the one before it on the first-parent history of %.12s: the benchmark was mined from another history, or the clone is shallow",
@@ -144,7 +149,7 @@ func (p *past) anchor() (string, error) {
 		return "", nil
 	}
 	id := p.task.Parent
-	if p.task.CommitIndex > 0 {
+	if p.index > 0 {
 		id = p.line.kept[0]
 	}
 	return id, p.mayRead(id)
