@@ -1,6 +1,8 @@
 package evolve
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -233,4 +235,43 @@ func TestTransform(t *testing.T) {
 	if _, err := Transform(&in.Step, []float32{0}); err == nil {
 		t.Error("a vector of another length was taken")
 	}
+}
+
+// FuzzJoin looks for settings and tensors that are taken and then don't work.
+// The file itself is fuzzed in package hypernet.
+func FuzzJoin(f *testing.F) {
+	m, _ := tinyBase(f)
+	c := recurrentCheckpoint(f, m, nil)
+	settings, err := json.Marshal(c.Settings)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(settings, "gru.weight_hh_l0", 5, 7)
+	f.Add(bytes.Replace(settings, []byte("zscore"), []byte("none"), 1), "input.step.mean", 0, 1)
+	f.Add(bytes.Replace(settings, []byte(`"diff",`), []byte(`"concat",`), 1), "diff_proj.0.weight", 7, 4*m.HiddenSize)
+	f.Fuzz(func(t *testing.T, settings []byte, name string, rows, columns int) {
+		r := &hypernet.Recurrence{Description: settings, Tensors: c.tensors()}
+		if rows >= 0 && columns >= 0 && rows <= 64 && columns <= 256 {
+			r.Tensors[name] = embedding.Tensor{Shape: []int{rows, columns}, Data: make([]float32, rows*columns)}
+		}
+		got, err := join(&hypernet.Checkpoint{Info: c.Info, Head: c.Head}, r)
+		if err != nil {
+			return
+		}
+		o := got.GRU.Options()
+		x, err := Transform(&got.Inputs.Step, make([]float32, o.Diff))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := got.GRU.Start(make([]float32, o.Repository))
+		if err == nil {
+			h, err = got.GRU.Step(h, x)
+		}
+		if err == nil {
+			_, _, err = got.Generate(h)
+		}
+		if err != nil {
+			t.Errorf("a checkpoint was loaded, but makes no adapter: %v", err)
+		}
+	})
 }

@@ -335,6 +335,17 @@ func FuzzLoad(f *testing.F) {
 		}
 		f.Add(raw)
 	}
+	c, _ := testCheckpoint(f, FactoredKind, factoredCases()[1])
+	path := filepath.Join(f.TempDir(), "recurrent.safetensors")
+	r := &Recurrence{Description: []byte(`{"input":"diff"}`), Tensors: TensorMap{"gru.bias_ih_l0": {Shape: []int{3}, Data: []float32{1, 2, 3}}}}
+	if err := SaveRecurrent(path, c, r, safetensors.F16); err != nil {
+		f.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		file, err := safetensors.Read(bytes.NewReader(raw), int64(len(raw)))
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -82,7 +83,7 @@ func LoadHistories(ctx context.Context, c *Config, d Deps) (*Histories, error) {
 		return nil, fmt.Errorf("recurrence: %w", err)
 	}
 	key, err := json.Marshal([]any{"histories 1", src.list, src.benchmark.Digest, enc.ID(), diffs.ID(), c.Data, d.Base.SHA256,
-		c.Recurrence.Input, c.Recurrence.Context, c.Recurrence.MaxCommits})
+		c.Recurrence.Input, c.Recurrence.Context, c.Recurrence.MaxCommits, c.Train.Seed})
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func LoadHistories(ctx context.Context, c *Config, d Deps) (*Histories, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		d.Report("preparing again: %v", err)
 	}
-	p := &historian{Preparation: newPreparation(c, d, enc), src: src, diffs: diffs, opt: c.Recurrence}
+	p := &historian{Preparation: newPreparation(c, d, enc), src: src, diffs: diffs, opt: c.Recurrence, seed: c.Train.Seed}
 	if hs.Train, err = p.histories(ctx, dataset.Train); err != nil {
 		return nil, err
 	}
@@ -110,6 +111,7 @@ type historian struct {
 	src   *source
 	diffs *evolve.DiffEncoder
 	opt   *RecurrenceOptions
+	seed  uint64 // of the choice of validation repositories
 }
 
 // histories prepares those of the repositories of one split that have tasks.
@@ -123,6 +125,7 @@ func (p *historian) histories(ctx context.Context, split dataset.Split) ([]*Hist
 		parts = []dataset.Split{dataset.Train}
 	}
 	docs := map[string][]*dataset.Document{}
+	var names []string
 	for _, l := range p.src.ofSplit(split) {
 		if err := dataset.CheckTraining(l.Name, split); err != nil {
 			return nil, err
@@ -130,7 +133,13 @@ func (p *historian) histories(ctx context.Context, split dataset.Split) ([]*Hist
 		if docs[l.Name] = corpus.Some(p.Tasks.Documents(l.Name, parts...), p.most(split)); len(docs[l.Name]) == 0 {
 			p.Report("%s: no tasks", l.Name)
 			delete(docs, l.Name)
+			continue
 		}
+		names = append(names, l.Name)
+	}
+	if n := p.Data.ValidationRepositories; split == dataset.Validation && n > 0 && n < len(names) {
+		chosen := pick(names, n, p.seed) // before they are encoded, which takes long
+		maps.DeleteFunc(docs, func(name string, _ []*dataset.Document) bool { return !slices.Contains(chosen, name) })
 	}
 	hs, err := p.commits(ctx, split, parts, docs)
 	if err != nil {

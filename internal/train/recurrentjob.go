@@ -67,9 +67,6 @@ func NewRecurrentJob(ctx context.Context, c *Config, d Deps) (*RecurrentJob, err
 		Train: hs.Train, Validation: hs.Validation,
 		Leaves: func(id int32) bool { return score.Leaves(d.Tokenizer, id) },
 	}}
-	if n := c.Data.ValidationRepositories; n > 0 && n < len(j.Validation) {
-		j.Validation = pick(j.Validation, n, c.Train.Seed)
-	}
 	if err := j.init(); err != nil {
 		return nil, err
 	}

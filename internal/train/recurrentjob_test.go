@@ -113,22 +113,22 @@ func writeEvolution(t *testing.T, dir string, ids, diffs map[string][]string) {
 
 const recurrenceYAML = `
 base: tiny
-data: {benchmark: bench/evolution, window_tokens: 200, train_tasks: 0, validation_tasks: 0}
+data: {benchmark: bench/evolution, window_tokens: 200, train_tasks: 0, validation_tasks: 0, validation_repositories: 2}
 encoder: {layer: 1, chunk: 32, min: 4}
 head: {options: {rank: 2, alpha: 4, coefficients: 2, modules: [v_proj, down_proj]}}
 train: {epochs: 1, shares_per_step: 2, validate_every: 2, save_every: 1}
 `
 
 // evolvedWorkshop is a configuration with a recurrence, whose section it is
-// given, with mirrors and a benchmark: three repositories to train on, two to
-// validate on and one of the test split.
+// given, with mirrors and a benchmark: three repositories to train on, three to
+// validate on, of which two are used, and one of the test split.
 func evolvedWorkshop(t *testing.T, section string) (*Config, Deps) {
 	t.Helper()
 	_, d := workshop(t)
 	dir := t.TempDir()
 	d.Mirrors = filepath.Join(dir, "evolved")
 	ids, diffs := map[string][]string{}, map[string][]string{}
-	for split, n := range map[dataset.Split]int{dataset.Train: 3, dataset.Validation: 2, dataset.Test: 1} {
+	for split, n := range map[dataset.Split]int{dataset.Train: 3, dataset.Validation: 3, dataset.Test: 1} {
 		for _, name := range named(split, n) {
 			ids[name], diffs[name] = newEvolved(t, d.Mirrors, name)
 		}
