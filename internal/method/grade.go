@@ -19,7 +19,7 @@ func Grade(t *repopeft.Task, p *repopeft.Prediction) (*repopeft.Score, error) {
 		Task: t.ID, Repository: t.Repository, Track: t.Track, Split: t.Split, InRepo: t.InRepo, Kind: t.Kind, Family: t.Family,
 		Difficulty: t.Difficulty, Language: t.Language, Method: p.Method, Level: p.Level,
 		Exact: !p.Partial && metric.ExactStrict(t.Language, string(t.Kind), p.Text, t.Target), EditSimilarity: metric.Levenshtein(p.Text, t.Target),
-		NLL: p.NLL, Tokens: p.Tokens, TargetBytes: len(t.Target), TargetDigest: targetDigest(t),
+		NLL: p.NLL, Tokens: p.Tokens, TargetBytes: len(t.Target), TargetDigest: targetDigest(t), CommitIndex: t.CommitIndex,
 		PromptTokens: p.PromptTokens, ContextTokens: p.ContextTokens,
 	}
 	paper := metric.Paper(p.Text, t.Target)

@@ -51,8 +51,12 @@ type Score struct {
 	// TargetDigest is the same for tasks of a repository whose targets are the
 	// same in the strict reading: the first 8 bytes, in hex, of the SHA-256 of
 	// repository, NUL and normalised target. "" in scores of older versions.
-	TargetDigest  string `json:"target_digest,omitempty"`
-	Resolved      bool   `json:"resolved"` // dependency-resolved context found something
-	PromptTokens  int    `json:"prompt_tokens"`
-	ContextTokens int    `json:"context_tokens"`
+	TargetDigest string `json:"target_digest,omitempty"`
+	// CommitIndex is the position of the task's commit among the kept ones of its
+	// repository: how many there are since the anchor. 0 in the static track, and
+	// in scores of older versions.
+	CommitIndex   int  `json:"commit_index,omitempty"`
+	Resolved      bool `json:"resolved"` // dependency-resolved context found something
+	PromptTokens  int  `json:"prompt_tokens"`
+	ContextTokens int  `json:"context_tokens"`
 }

@@ -65,14 +65,15 @@ type cell struct {
 	Link     string // set by Write
 }
 
-// drawing is a figure, of which the file ID.svg has the picture and ID.csv the
-// data.
+// drawing is a figure, of which the file ID.svg has the picture, ID.csv the data,
+// and ID.json the JSON, if there is any.
 type drawing struct {
 	ID, Caption string
 	SVG         []byte
 	Header      []string
 	Data        [][]any
 	Runs        []int
+	JSON        any
 }
 
 // section begins a section.

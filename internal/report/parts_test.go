@@ -148,6 +148,11 @@ func TestSpec(t *testing.T) {
 		{text: "checkpoint:file=x,which=own", adapter: true},
 		{text: "checkpoint:which=average", ctrl: true, levelless: true},
 		{text: "checkpoint:which=nearest", ctrl: true},
+		{text: "checkpoint:at=anchor", adapter: true},
+		{text: "evo:file=x", adapter: true},
+		{text: "evo:file=x,which=average", ctrl: true, levelless: true},
+		{text: "additive", adapter: true},
+		{text: "additive:which=stranger", ctrl: true},
 		{text: "dependencies-past-cut", context: true, reads: true},
 		{text: "adapter:dir=a+bm25:k=3", combined: true},
 		{text: "checkpoint:which=shuffled+dependencies-past-cut", combined: true, ctrl: true, reads: true},
@@ -176,6 +181,9 @@ func TestIsControl(t *testing.T) {
 		{"checkpoint+bm25:k=3", "checkpoint:which=average+bm25:k=5", false},
 		{"checkpoint+bm25:k=3", "checkpoint:which=average", false},
 		{"adapter:dir=a", "checkpoint:which=average", false},
+		{"evo:file=a", "evo:file=a,which=average", true},
+		{"evo:file=a", "checkpoint:file=a,which=average", false},
+		{"checkpoint:at=anchor", "checkpoint:which=average", false},
 	} {
 		if got := isControl(parseSpec(tt.own), parseSpec(tt.control)); got != tt.want {
 			t.Errorf("%s and %s: got %t, want %t", tt.own, tt.control, got, tt.want)

@@ -164,7 +164,7 @@ func (b *builder) condition(c *condition, several bool) error {
 	}
 	b.results(level, c, tests)
 	for _, part := range []func(int, *condition, []*suite) error{
-		b.comparisons, b.breakdowns, b.repositories, b.errorClasses, b.costSection,
+		b.comparisons, b.distances, b.breakdowns, b.repositories, b.errorClasses, b.costSection,
 	} {
 		if err := part(level, c, tests); err != nil {
 			return err

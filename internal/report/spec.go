@@ -23,6 +23,8 @@ const (
 	sharedName     = "adapter"
 	ownName        = "own-adapter"
 	checkpointName = "checkpoint"
+	evoName        = "evo"                   // a recurrence that follows the commits
+	additiveName   = "additive"              // sums that follow the commits
 	pastCutName    = "dependencies-past-cut" // reads the answer
 )
 
@@ -44,9 +46,29 @@ func parseSpec(text string) spec {
 	return s
 }
 
+// kind numbers what makes adapters of repositories, in the order of tables: a
+// checkpoint that reads the anchor, one that reads the commit before the task, and
+// what follows the commits; -1 for anything else.
+func (p part) kind() int {
+	switch {
+	case p.name == checkpointName && p.settings["at"] == "anchor":
+		return 0
+	case p.name == checkpointName:
+		return 1
+	}
+	if i := slices.Index([]string{evoName, additiveName}, p.name); i >= 0 {
+		return 2 + i
+	}
+	return -1
+}
+
+// stale reports whether a method is the adapter of the anchor, which every later
+// commit gets.
+func (s spec) stale() bool { return s.adapter() && s.parts[0].kind() == 0 }
+
 // which says whose adapter of a checkpoint a part is, "" if it is of none.
 func (p part) which() string {
-	if p.name != checkpointName {
+	if p.kind() < 0 {
 		return ""
 	}
 	if w := p.settings["which"]; w != "" {
@@ -68,7 +90,7 @@ func (p part) without(key string) string {
 }
 
 func (p part) adapts() bool {
-	return p.name == sharedName || p.name == ownName || p.name == checkpointName
+	return p.name == sharedName || p.name == ownName || p.kind() >= 0
 }
 
 func (s spec) base() bool     { return len(s.parts) == 1 && s.parts[0].name == baseName }
@@ -114,12 +136,12 @@ func (s spec) order() int {
 	case s.base():
 		return 0
 	case s.combined():
-		return 20
+		return 40
 	case s.context():
 		return 1
 	}
 	if w := slices.Index(whose, s.parts[0].which()); w >= 0 {
-		return 4 + w
+		return 4 + len(whose)*s.parts[0].kind() + w
 	}
 	if s.parts[0].name == ownName {
 		return 3

@@ -180,7 +180,8 @@ func (su *suite) add(r *run, s *repopeft.Score) error {
 	e.byTask[s.Task] = s
 	e.scores = append(e.scores, s)
 	if known := su.tasks[s.Task]; known != nil {
-		known.Resolved = known.Resolved || s.Resolved // only a run that looks for context finds it
+		known.Resolved = known.Resolved || s.Resolved             // only a run that looks for context finds it
+		known.CommitIndex = max(known.CommitIndex, s.CommitIndex) // 0 in scores of older versions
 	} else {
 		task := *s
 		su.tasks[s.Task] = &task

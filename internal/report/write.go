@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/url"
@@ -17,9 +18,9 @@ import (
 const (
 	HTMLFile     = "report.html"
 	MarkdownFile = "report.md"
-	// DataFolder has ID.csv for each table and figure, and ID.svg for each
-	// figure. It belongs to the report: other .csv and .svg files in it are
-	// removed.
+	// DataFolder has ID.csv for each table and figure, ID.svg for each figure, and
+	// ID.json for those that are a [Distances]. It belongs to the report: other
+	// files with these endings in it are removed.
 	DataFolder = "report-data"
 )
 
@@ -55,6 +56,9 @@ func (r *Report) Write(dir string) (*Written, error) {
 				w.Figures++
 				files[b.Figure.ID+".svg"] = b.Figure.SVG
 				files[b.Figure.ID+".csv"], err = encodeCSV(b.Figure.Header, b.Figure.Data)
+				if err == nil && b.Figure.JSON != nil {
+					files[b.Figure.ID+".json"], err = json.MarshalIndent(b.Figure.JSON, "", "  ")
+				}
 			}
 			if err != nil {
 				return nil, err
@@ -91,7 +95,7 @@ func removeOthers(dir string, keep map[string][]byte) error {
 	}
 	for _, f := range all {
 		ext := filepath.Ext(f.Name())
-		if _, ok := keep[f.Name()]; !ok && f.Type().IsRegular() && slices.Contains([]string{".csv", ".svg"}, ext) {
+		if _, ok := keep[f.Name()]; !ok && f.Type().IsRegular() && slices.Contains([]string{".csv", ".svg", ".json"}, ext) {
 			if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
 				return err
 			}
