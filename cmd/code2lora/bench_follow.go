@@ -1,11 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/evolve"
 	"github.com/code2lora/code2lora/internal/repopeft"
+	"github.com/code2lora/code2lora/internal/report"
+	"github.com/code2lora/code2lora/internal/stats"
 )
 
 // represented loads a checkpoint with the follower of a mode.
@@ -51,4 +56,29 @@ func keptCommits(b *repopeft.Benchmark) func(string, repopeft.Track) ([]string, 
 		}
 		return kept, nil
 	}
+}
+
+// distanceSummary is what bench score prints of the tasks at some distances from
+// the anchor.
+type distanceSummary struct {
+	report.Bin
+	Exact stats.Interval `json:"exact"`
+}
+
+// byDistance divides scores by commits with tasks since the anchor; nil if they
+// are all in one bin.
+func byDistance(scores []*repopeft.Score) []distanceSummary {
+	bins := map[report.Bin][]stats.Value{}
+	for _, s := range scores {
+		b := report.DistanceBin(s.CommitIndex)
+		bins[b] = append(bins[b], stats.Value{Cluster: s.Repository, X: oneIf(s.Exact)})
+	}
+	if len(bins) < 2 {
+		return nil
+	}
+	var out []distanceSummary
+	for _, b := range slices.SortedFunc(maps.Keys(bins), func(a, b report.Bin) int { return cmp.Compare(a.From, b.From) }) {
+		out = append(out, distanceSummary{b, stats.Mean(bins[b], stats.Options{})})
+	}
+	return out
 }

@@ -312,6 +312,9 @@ type scoreSummary struct {
 	// MinusFirst is the difference in strict exact match from the first run, on
 	// the tasks that both have.
 	MinusFirst *stats.Interval `json:"minus_first,omitempty"`
+	// ByDistance has strict exact match by commits with tasks since the anchor;
+	// nil where all tasks are at one distance, as in the static track.
+	ByDistance []distanceSummary `json:"by_distance,omitempty"`
 }
 
 func summarize(runs []*gradedRun) []scoreSummary {
@@ -351,6 +354,7 @@ func summarize(runs []*gradedRun) []scoreSummary {
 			d := stats.Difference(exactPairs(r, runs[0]), stats.Options{})
 			s.MinusFirst = &d
 		}
+		s.ByDistance = byDistance(r.scores)
 		out = append(out, s)
 	}
 	return out

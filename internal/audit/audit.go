@@ -80,9 +80,11 @@ type Report struct {
 	// EffectiveRank is the exponential of the entropy of the spectrum of the
 	// adapters' deviations from their mean: 1 if all lie on a line, n−1 at most.
 	EffectiveRank float64 `json:"effective_rank"`
-	// Commits is the mean cosine of ΔW between neighbouring commits, and Drift
-	// that between the first and the last; 0 where no histories were given.
+	// Commits is the mean cosine of ΔW between neighbouring commits, Pairs that
+	// between any two commits of one repository, and Drift that between the first
+	// and the last; 0 where no histories were given.
 	Commits float64 `json:"commit_cosine,omitempty"`
+	Pairs   float64 `json:"commit_pairs_cosine,omitempty"`
 	Drift   float64 `json:"history_cosine,omitempty"`
 	// Identified is the share of half repositories whose nearest adapter, among
 	// those of all other halves, is that of the other half; Chance is what
@@ -369,9 +371,11 @@ func (r *Report) follow(g Generator, repos []Repository, own []*adapter.Adapter)
 			steps++
 		}
 		r.Drift += cosine(gram[0][last], gram[0][0], gram[last][last])
+		r.Pairs += meanCosine(gram)
 		histories++
 	}
 	r.Commits /= float64(max(steps, 1))
 	r.Drift /= float64(max(histories, 1))
+	r.Pairs /= float64(max(histories, 1))
 	return nil
 }

@@ -202,8 +202,8 @@ func TestVerdict(t *testing.T) {
 				if r.Response[0] != 0 || r.Response[4] < 0.999 || r.Response[2] < 0.2 || r.Response[2] > 0.8 {
 					t.Errorf("response %v, want from 0 to 1", r.Response)
 				}
-				if r.Commits < 0.5 || r.Commits > 1 || r.Drift < 0.5 {
-					t.Errorf("cosines over commits %g and %g, want near 1", r.Commits, r.Drift)
+				if r.Commits < 0.5 || r.Commits > 1 || r.Drift < 0.5 || r.Pairs < 0.5 || r.Pairs > 1 {
+					t.Errorf("cosines over commits %g, %g and %g, want near 1", r.Commits, r.Pairs, r.Drift)
 				}
 			}
 		})

@@ -127,6 +127,8 @@ func (r *Report) decide() {
 		r.Verdict, r.Because = Weakly, "a repository's own adapter beats only one of the average and a stranger's"
 	case carries:
 		r.Verdict, r.Because = Weakly, "adapters can be told apart by repository, but own is not shown to be better than average or stranger"
+	case r.Chance == 0: // no halves to match
+		r.Verdict, r.Because = Not, "own adapters are no better than average or strangers'"
 	default:
 		r.Verdict, r.Because = Not, "own adapters are no better than average or strangers', and don't tell repositories apart"
 	}

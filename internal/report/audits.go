@@ -129,6 +129,7 @@ func measures(reports []*audited) []measure {
 			return cell{Text: number(r.EffectiveRank, 2), Note: fmt.Sprintf("of %d", r.Repositories-1), Values: []any{r.EffectiveRank}}
 		}},
 		measure{"cosine of ΔW between neighbouring commits", func(r *audited) cell { return measured(r.Commits) }},
+		measure{"cosine of ΔW between any two commits of a repository", func(r *audited) cell { return measured(r.Pairs) }},
 		measure{"cosine of ΔW between first and last commit", func(r *audited) cell { return measured(r.Drift) }},
 		measure{"repository told from its adapter, %", func(r *audited) cell {
 			c := intervalCell(r.Identified, 100, percent)
