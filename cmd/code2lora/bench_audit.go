@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	"github.com/code2lora/code2lora/internal/audit"
 	"github.com/code2lora/code2lora/internal/disclosure"
 	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/evolve"
+	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/method"
 	"github.com/code2lora/code2lora/internal/repopeft"
@@ -53,6 +56,10 @@ commits, whether the halves of a repository can be matched by their adapters, ho
 adapters follow their input, and the losses of tasks with the repository's own
 adapter, the average one, those of three strangers and the nearest one's.
 
+A checkpoint with a recurrence needs tasks of a history, as those of the track
+evolution: its adapters are those of states that followed the kept commits. A
+state has no halves to match.
+
 The last line is the verdict: conditioned, if own beats average and stranger with
 95 % confidence over repositories; weakly, if the adapters carry the repository
 but that is worth little; not, if the input is ignored.`,
@@ -78,10 +85,6 @@ but that is worth little; not, if the input is ignored.`,
 			if err != nil {
 				return err
 			}
-			ck, err := a.loadCheckpoint(o.checkpoint, base)
-			if err != nil {
-				return err
-			}
 			if err := o.layout.Validate(base.model.MaxContext(), answerTokens); err != nil {
 				return fmt.Errorf("%w: bench audit: %w", errUsage, err)
 			}
@@ -89,24 +92,20 @@ but that is worth little; not, if the input is ignored.`,
 			if err != nil {
 				return err
 			}
-			enc, err := base.encoder(ck.Encoder, cache)
+			r := &method.Runner{Engine: base.engine(), Base: base.compute(), Layout: o.layout, Level: level, Languages: o.read,
+				NewTokens: answerTokens, Open: opener(o.mirrors, o.network), Kept: keptCommits(b), Suite: tasks}
+			ck, err := a.auditable(o.checkpoint, base, cache, r, o.commits)
 			if err != nil {
 				return err
 			}
-			opt, err := encoder.ParseID(ck.Encoder)
-			if err != nil {
-				return unusable(err)
-			}
-			r := &method.Runner{Engine: base.engine(), Base: base.compute(), Layout: o.layout, Level: level, Languages: o.read,
-				NewTokens: answerTokens, Open: opener(o.mirrors, o.network)}
 			bar := a.bar()
 			defer bar.done()
-			repos, byRepository, err := auditRepositories(c.Context(), r, enc, opt.Tests, tasks, o.commits, bar.show)
+			repos, byRepository, err := auditRepositories(c.Context(), ck.read, tasks, bar.show)
 			if err != nil {
 				return err
 			}
 			l := &progressLosser{Losser: method.Losser{Runner: r, Tasks: byRepository}, show: bar.show}
-			report, err := audit.Run(c.Context(), ck.Checkpoint, repos, l, stats.Options{})
+			report, err := audit.Run(c.Context(), ck.generator, repos, l, stats.Options{})
 			if err != nil {
 				return err
 			}
@@ -137,9 +136,60 @@ but that is worth little; not, if the input is ignored.`,
 	return c
 }
 
+// auditable is a checkpoint, and how an audit reads the repository of tasks for
+// it.
+type auditable struct {
+	hypernet.Info
+	sha256    string
+	generator audit.Generator
+	read      func(context.Context, []*repopeft.Task) (*audit.Repository, error)
+}
+
+// auditable loads a checkpoint for an audit: one with a recurrence reads
+// histories.
+func (a *app) auditable(path string, b *base, cache encoder.Cache, r *method.Runner, commits int) (*auditable, error) {
+	ck, err := a.loadCheckpoint(path, b)
+	if errors.Is(err, hypernet.ErrRecurrent) {
+		return a.auditableHistory(path, b, cache, r, commits)
+	}
+	if err != nil {
+		return nil, err
+	}
+	enc, err := b.encoder(ck.Encoder, cache)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := encoder.ParseID(ck.Encoder)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	return &auditable{ck.Info, ck.sha256, ck.Checkpoint, func(ctx context.Context, tasks []*repopeft.Task) (*audit.Repository, error) {
+		return r.AuditRepository(ctx, enc, opt.Tests, tasks, commits)
+	}}, nil
+}
+
+func (a *app) auditableHistory(path string, b *base, cache encoder.Cache, r *method.Runner, commits int) (*auditable, error) {
+	c, err := evolve.Load(path)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	sum, err := digestOfPath(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := a.represented(path, modeEvo, b, cache)
+	if err != nil {
+		return nil, err
+	}
+	m := method.NewFollowing(modeEvo, f, method.Own, method.StepKept)
+	return &auditable{c.Info, sum, f, func(ctx context.Context, tasks []*repopeft.Task) (*audit.Repository, error) {
+		return r.AuditHistory(ctx, m, tasks, commits)
+	}}, nil
+}
+
 // auditRepositories reads the repositories of tasks; those with nothing to read
 // are left out.
-func auditRepositories(ctx context.Context, r *method.Runner, e encoder.Encoder, tests bool, tasks []*repopeft.Task, commits int,
+func auditRepositories(ctx context.Context, read func(context.Context, []*repopeft.Task) (*audit.Repository, error), tasks []*repopeft.Task,
 	show func(string, ...any)) ([]audit.Repository, map[string][]*repopeft.Task, error) {
 	byRepository := map[string][]*repopeft.Task{}
 	var names []string
@@ -152,7 +202,7 @@ func auditRepositories(ctx context.Context, r *method.Runner, e encoder.Encoder,
 	slices.Sort(names)
 	var repos []audit.Repository
 	for i, name := range names {
-		repo, err := r.AuditRepository(ctx, e, tests, byRepository[name], commits)
+		repo, err := read(ctx, byRepository[name])
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -188,7 +238,7 @@ func printAudit(w io.Writer, r *benchAudit) {
 	slices.Sort(modules)
 	fmt.Fprintf(w, "by module    %s\n", strings.Join(modules, ", "))
 	if r.Commits > 0 {
-		fmt.Fprintf(w, "commits      mean cosine %.4f between neighbouring ones, %.4f between first and last\n", r.Commits, r.Drift)
+		fmt.Fprintf(w, "commits      mean cosine %.4f between neighbouring ones, %.4f between any two of a repository, %.4f between first and last\n", r.Commits, r.Pairs, r.Drift)
 	}
 	if r.Chance > 0 {
 		fmt.Fprintf(w, "identified   %s %% of half repositories by their adapters, chance is %.1f %%\n", percent(r.Identified), 100*r.Chance)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/code2lora/code2lora/internal/audit"
 	"github.com/code2lora/code2lora/internal/disclosure"
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/encoder"
@@ -261,4 +262,46 @@ func (r *Runner) stateAt(ctx context.Context, f *Following, repo *checkout, t *r
 		return nil, err
 	}
 	return p.represent(ctx, f)
+}
+
+// AuditHistory is [Runner.AuditRepository] for a follower: the state at the parent
+// of the newest task, and those at some kept commits before. A state has no
+// halves. Tasks of which the repository's history can't be read give nil.
+func (r *Runner) AuditHistory(ctx context.Context, f *Following, tasks []*repopeft.Task, commits int) (*audit.Repository, error) {
+	t := newest(tasks)[tasks[0].Repository]
+	if t.Parent == "" {
+		return nil, nil
+	}
+	repo, err := r.checkout(ctx, tasks, false)
+	if err != nil {
+		return nil, err
+	}
+	defer repo.close()
+	p, err := r.past(ctx, repo, t, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := &audit.Repository{Name: t.Repository}
+	kept := p.line.kept[:p.index]
+	for i := range commits {
+		at := len(kept) * (i + 1) / (commits + 1)
+		if at < 1 || at > len(kept)-1 || i > 0 && at == len(kept)*i/(commits+1) {
+			continue
+		}
+		// What a task of this commit may know, if its parent is the kept one before.
+		q, task := *p, *t
+		task.Commit, task.Parent = kept[at], kept[at-1]
+		q.task, q.index = &task, at
+		rep, err := q.represent(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		if rep != nil {
+			out.Earlier = append(out.Earlier, rep)
+		}
+	}
+	if out.Whole, err = p.represent(ctx, f); err != nil || out.Whole == nil {
+		return nil, err
+	}
+	return out, nil
 }

@@ -350,6 +350,29 @@ func TestAdditiveIsFresh(t *testing.T) {
 	}
 }
 
+// TestAuditHistory checks at which commits an audit looks.
+func TestAuditHistory(t *testing.T) {
+	r, tasks, _ := evolving(t, disclosure.Tree)
+	begun := 0
+	f := NewFollowing("scribe", scribe{begun: &begun, tests: true}, Own, StepKept)
+	for commits, want := range map[int][]string{0: nil, 1: {"1"}, 2: {"1", "1 3"}, 9: {"1", "1 3"}} {
+		got, err := r.AuditHistory(t.Context(), f, tasks, commits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var earlier []string
+		for _, rep := range got.Earlier {
+			earlier = append(earlier, marks(rep.Input))
+		}
+		if marks(got.Whole.Input) != "1 3 4 5" || !slices.Equal(earlier, want) {
+			t.Errorf("%d commits: got states after commits %q and %q, want %q and 1 3 4 5", commits, earlier, marks(got.Whole.Input), want)
+		}
+		if strings.Contains(got.Whole.Input, "SECRET") {
+			t.Error("a file that is asked about has been read")
+		}
+	}
+}
+
 // TestStates checks that others' states are those at their newest tasks, and that
 // a stranger's is given.
 func TestStates(t *testing.T) {
