@@ -19,7 +19,12 @@
 //
 // [GRU.Start] and [GRU.Step] follow a history; [Walk] does so in training, and
 // carries gradients back through it. [DiffTokens] says what of a diff is
-// embedded, and [DiffPool] makes its vector.
+// embedded, and [DiffPool] makes its vector; a [DiffEncoder] asks the base model
+// for what is between.
+//
+// A [Follower] carries states over the commits of a repository: [Recurrent] with
+// a [Checkpoint], which is a recurrence and its head, and [Additive] with that of
+// a head for snapshots.
 package evolve
 
 import (

@@ -11,6 +11,9 @@
 // average, and another repository's. Only a gap between them shows that a
 // hypernetwork uses its input.
 //
+// With a recurrence over commits, data are [History] values, and a step goes over
+// a segment of the commits of each of a few repositories; see [RecurrenceOptions].
+//
 // A run is a folder beside its configuration, with its name:
 //
 //	metrics.jsonl             one object per step and per validation
