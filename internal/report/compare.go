@@ -32,6 +32,18 @@ func pairings(s *suite, level string) []pairing {
 	}
 	for _, e := range rows {
 		for _, o := range rows {
+			switch kind, other := e.spec.generated(), o.spec.generated(); {
+			case other == 0 && kind > 0:
+				all = append(all, pairing{"better than the anchor's?", e, o})
+			case other == 1 && kind > 1:
+				all = append(all, pairing{"as good as a fresh one?", e, o})
+			case other == 2 && kind == 3:
+				all = append(all, pairing{"sums or a recurrence?", e, o})
+			}
+		}
+	}
+	for _, e := range rows {
+		for _, o := range rows {
 			if e.spec.adapter() && o.spec.context() && !o.spec.readsAnswer() {
 				all = append(all, pairing{"adapter or retrieval?", e, o})
 			}

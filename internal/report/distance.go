@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/code2lora/code2lora/internal/curves"
 	"github.com/code2lora/code2lora/internal/repopeft"
@@ -203,6 +204,7 @@ func (d *Distances) draw() ([]byte, error) {
 	p.NominalX(names...)
 	p.X.Min, p.X.Max = -0.3, float64(len(names))-0.7
 	p.Y.Min, p.Y.Max = max(p.Y.Min-1, 0), min(p.Y.Max+1, 100)
+	p.Y.Max += 0.04 * float64(k) * (p.Y.Max - p.Y.Min) // for the legend
 	p.Legend.Top, p.Legend.Left = true, false
 	return svg(11*vg.Centimeter+vg.Length(k)*0.4*vg.Centimeter, p.Draw)
 }
@@ -231,6 +233,9 @@ func (d *Distances) curve(p *plot.Plot, m DistanceMethod, c color.Color) error {
 		r, g, b, _ := c.RGBA()
 		band.Color, band.LineStyle.Width = color.NRGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), 36}, 0
 		p.Add(band)
+	}
+	if err := dots(p, "", line, c, draw.CircleGlyph{}); err != nil {
+		return err
 	}
 	return curves.Line(p, shorten(m.Name, 60), line, c)
 }

@@ -50,6 +50,16 @@ func TestDistances(t *testing.T) {
 	wantColumn(t, gains, "method", "base", "bm25:k=3", "checkpoint", "evo:file=x", "evo:file=x,which=average", "additive")
 	wantColumn(t, gains, "2–3 (6)", "0.0 [0.0, 0.0]", "+50.0 [+50.0, +50.0]", "+100.0 [+100.0, +100.0]", "+100.0 [+100.0, +100.0]", "0.0 [0.0, 0.0]", "+100.0 [+100.0, +100.0]")
 
+	asked := map[string]int{}
+	for _, row := range r.doc.find(t, "evolution-cr-tree-comparisons").Rows {
+		asked[row.Cells[0].Text]++
+	}
+	for question, want := range map[string]int{"better than the anchor's?": 3, "as good as a fresh one?": 2, "sums or a recurrence?": 1, "does own matter?": 1} {
+		if asked[question] != want {
+			t.Errorf("%d comparisons ask %q, want %d", asked[question], question, want)
+		}
+	}
+
 	out := filepath.Join(dir, "report")
 	if _, err := r.Write(out); err != nil {
 		t.Fatal(err)

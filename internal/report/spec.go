@@ -62,9 +62,18 @@ func (p part) kind() int {
 	return -1
 }
 
+// generated is the kind of a repository's own generated adapter with nothing
+// beside it, -1 of anything else.
+func (s spec) generated() int {
+	if !s.adapter() {
+		return -1
+	}
+	return s.parts[0].kind()
+}
+
 // stale reports whether a method is the adapter of the anchor, which every later
 // commit gets.
-func (s spec) stale() bool { return s.adapter() && s.parts[0].kind() == 0 }
+func (s spec) stale() bool { return s.generated() == 0 }
 
 // which says whose adapter of a checkpoint a part is, "" if it is of none.
 func (p part) which() string {
