@@ -180,6 +180,9 @@ func (p *past) jump(ctx context.Context, w *walk, commit string) error {
 	return p.step(ctx, w, gitrepo.Step{Commit: gitrepo.Commit{ID: commit, Parents: []string{w.commit}}, Tree: tree, Changes: changes})
 }
 
+// askedAtOnce bounds the files whose copies are looked for together.
+const askedAtOnce = 64
+
 // filter leaves out of a history what any of the suite's tasks must not see of
 // it. Tests of which the path tells that they are some are left out one and all,
 // unless the level shows them and the follower reads them.
@@ -193,8 +196,19 @@ func (p *past) filter(ctx context.Context, tests bool) (gitrepo.Filter, error) {
 			}
 		}
 	}
-	var asked []disclosure.Asked
-	err := chunk(p.line.tasks, func(t *repopeft.Task) string { return t.Parent }, func(tasks []*repopeft.Task) error {
+	at := *p.task
+	at.Parent = p.line.kept[0]
+	anchor, err := p.runner.tree(ctx, p.repo, &at)
+	if err != nil {
+		return f, err
+	}
+	hide(anchor.Withheld()...)
+	var asked []disclosure.Asked // copies of which have not been looked for at the anchor yet
+	flush := func() {
+		hide(anchor.HideAll(asked).Hidden()...)
+		asked = asked[:0]
+	}
+	err = chunk(p.line.tasks, func(t *repopeft.Task) string { return t.Parent }, func(tasks []*repopeft.Task) error {
 		tree, err := p.runner.tree(ctx, p.repo, tasks[0])
 		if err != nil {
 			return err
@@ -207,21 +221,16 @@ func (p *past) filter(ctx context.Context, tests bool) (gitrepo.Filter, error) {
 			}
 			hide(tasks[0].File)
 			hide(tree.Hide(tasks[0].File, text).Hidden()...)
-			asked = append(asked, disclosure.Asked{Path: tasks[0].File, Text: text})
+			if asked = append(asked, disclosure.Asked{Path: tasks[0].File, Text: text}); len(asked) == askedAtOnce {
+				flush()
+			}
 			return nil
 		})
 	})
 	if err != nil {
 		return f, err
 	}
-	at := *p.task
-	at.Parent = p.line.kept[0]
-	tree, err := p.runner.tree(ctx, p.repo, &at)
-	if err != nil {
-		return f, err
-	}
-	hide(tree.Withheld()...)
-	hide(tree.HideAll(asked).Hidden()...)
+	flush()
 	for _, path := range slices.Sorted(maps.Keys(hidden)) {
 		f.Exclude = append(f.Exclude, "/"+escapeGlob.Replace(path))
 	}

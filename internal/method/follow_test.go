@@ -217,10 +217,14 @@ func TestFutureIsCaught(t *testing.T) {
 		"later commit":  func(_ *Runner, task *repopeft.Task, ids []string) { task.Parent = ids[6] },
 		"other history": func(_ *Runner, task *repopeft.Task, ids []string) { task.Parent = strings.Repeat("1", len(ids[0])) },
 		"anchor that comes later": func(r *Runner, task *repopeft.Task, ids []string) {
-			r.Kept = func(string, repopeft.Track) ([]string, error) { return []string{ids[5], ids[3], task.Commit, ids[6]}, nil }
+			r.Kept = func(string, repopeft.Track) ([]string, error) {
+				return []string{ids[5], ids[3], task.Commit, ids[6]}, nil
+			}
 		},
 		"order": func(r *Runner, task *repopeft.Task, ids []string) {
-			r.Kept = func(string, repopeft.Track) ([]string, error) { return []string{ids[3], ids[1], task.Commit, ids[6]}, nil }
+			r.Kept = func(string, repopeft.Track) ([]string, error) {
+				return []string{ids[3], ids[1], task.Commit, ids[6]}, nil
+			}
 		},
 		"another list": func(r *Runner, task *repopeft.Task, ids []string) {
 			r.Kept = func(string, repopeft.Track) ([]string, error) { return []string{ids[1], ids[2], ids[6]}, nil }
