@@ -78,7 +78,7 @@ one subtraction or addition: --path, --without and --with, in this order.`,
 			case o.store != "":
 				return fmt.Errorf("%w: adapt: --store is for --mode evo and additive", errUsage)
 			}
-			b, err := a.loadBase(c.Context(), o.base)
+			b, err := a.openBase(c.Context(), o.base)
 			if err != nil {
 				return err
 			}

@@ -156,11 +156,12 @@ func (a *app) note(format string, args ...any) {
 	fmt.Fprintf(a.err, format+"\n", args...)
 }
 
-// base is a loaded base model.
+// base is a base model.
 type base struct {
 	info      catalog.Model
-	model     *model.Model
-	tokenizer *tokenizer.Tokenizer
+	config    model.Config
+	model     *model.Model         // nil if it was not opened
+	tokenizer *tokenizer.Tokenizer // likewise
 }
 
 // id identifies the base in adapters and checkpoints.
@@ -176,6 +177,29 @@ func (b *base) engine() *engine.Engine { return &engine.Engine{Model: b.model, T
 // loadBase finds a base model by name or file, pulling it at first use, and
 // loads it for the precision that was set.
 func (a *app) loadBase(ctx context.Context, name string) (*base, error) {
+	return a.baseBy(ctx, name, model.Load)
+}
+
+// openBase is loadBase for commands that may need some of the weights, or none:
+// they are packed when they are needed.
+func (a *app) openBase(ctx context.Context, name string) (*base, error) {
+	return a.baseBy(ctx, name, model.Open)
+}
+
+// describeBase is loadBase for commands that need to know which base it is.
+func (a *app) describeBase(ctx context.Context, name string) (*base, error) {
+	info, path, err := a.resolveBase(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := model.ReadConfig(path)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	return &base{info: info, config: c}, nil
+}
+
+func (a *app) baseBy(ctx context.Context, name string, load func(string) (*model.Model, *tokenizer.Tokenizer, error)) (*base, error) {
 	info, path, err := a.resolveBase(ctx, name)
 	if err != nil {
 		return nil, err
@@ -183,12 +207,12 @@ func (a *app) loadBase(ctx context.Context, name string) (*base, error) {
 	if why := kernel.Portable(); why != "" {
 		a.note("note: computing with the portable kernels, many times slower than those for AVX2: %s", why)
 	}
-	m, t, err := model.Load(path)
+	m, t, err := load(path)
 	if err != nil {
 		return nil, unusable(err)
 	}
 	a.closers = append(a.closers, m.Close)
-	return &base{info, m, t}, nil
+	return &base{info, m.Config, m, t}, nil
 }
 
 // resolveBase finds a base model without loading it. An empty name is the

@@ -61,7 +61,7 @@ func (a *app) loadCheckpoint(path string, b *base) (*checkpoint, error) {
 
 // fits refuses the checkpoint at path if it was trained for another base.
 func (b *base) fits(path string, trained adapter.Base, dims adapter.Dims) error {
-	if trained.SHA256 != b.info.SHA256 || dims != b.model.Config.Dims() {
+	if trained.SHA256 != b.info.SHA256 || dims != b.config.Dims() {
 		return fmt.Errorf("checkpoint %s was trained for base %s (%.12s…), not for %s (%.12s…): %w",
 			path, trained.Name, trained.SHA256, b.info.Name, b.info.SHA256, errNoCheckpoint)
 	}

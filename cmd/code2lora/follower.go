@@ -66,24 +66,33 @@ type carrier struct {
 	checkpoint string // its SHA-256
 }
 
-// openFollowed opens repository, store and follower; all of it is closed with
-// the app.
-func (a *app) openFollowed(ctx context.Context, spec string, o followFlags) (*followed, error) {
+// openStates opens repository and store, which are closed with the app.
+func (a *app) openStates(ctx context.Context, spec string, o followFlags) (*gitrepo.Repo, *state.Store, error) {
 	var git io.Writer = a.err
 	if a.quiet {
 		git = nil
 	}
 	r, err := gitrepo.Open(ctx, spec, gitrepo.Options{AllowNetwork: networkAllowed(), CacheDir: store.Clones(), Progress: git})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a.closers = append(a.closers, r.Close)
 	s, err := state.Open(ctx, o.store)
 	if err != nil {
-		return nil, unusable(err)
+		return nil, nil, unusable(err)
 	}
 	a.closers = append(a.closers, s.Close)
-	b, err := a.loadBase(ctx, o.base)
+	return r, s, nil
+}
+
+// openFollowed opens repository, store and follower; all of it is closed with
+// the app.
+func (a *app) openFollowed(ctx context.Context, spec string, o followFlags) (*followed, error) {
+	r, s, err := a.openStates(ctx, spec, o)
+	if err != nil {
+		return nil, err
+	}
+	b, err := a.openBase(ctx, o.base)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +109,46 @@ func (a *app) openFollowed(ctx context.Context, spec string, o followFlags) (*fo
 		Progress: func(p encoder.Progress) {
 			bar.show("reading %d of %d files, %d of about %d tokens", p.Files, p.TotalFiles, p.Tokens, p.EstimatedTokens)
 		}}}, nil
+}
+
+// openLog opens repository and store for [follow.Log], which has no use for the
+// base model.
+func (a *app) openLog(ctx context.Context, spec string, o followFlags) (*follow.Job, error) {
+	r, s, err := a.openStates(ctx, spec, o)
+	if err != nil {
+		return nil, err
+	}
+	b, err := a.describeBase(ctx, o.base)
+	if err != nil {
+		return nil, err
+	}
+	id, checkpoint, err := a.followerID(o, b)
+	if err != nil {
+		return nil, err
+	}
+	return &follow.Job{Repo: r, Ref: o.ref, ID: id, Store: s, Checkpoint: checkpoint[:12]}, nil
+}
+
+// followerID returns the id of the follower of a checkpoint, and the SHA-256 of
+// that.
+func (a *app) followerID(o followFlags, b *base) (id, checkpoint string, err error) {
+	ck, err := a.loadCheckpoint(o.checkpoint, b)
+	if errors.Is(err, hypernet.ErrRecurrent) {
+		c, sum, err := loadRecurrent(o.checkpoint, b)
+		if err != nil {
+			return "", "", err
+		}
+		id, err = evolve.RecurrentID(c)
+		return id, sum, err
+	}
+	if err != nil {
+		return "", "", err
+	}
+	id, err = evolve.AdditiveID(ck.Encoder, gitrepo.Filter{})
+	if err != nil {
+		return "", "", unusable(fmt.Errorf("checkpoint %s: %w", ck.Name, err))
+	}
+	return id, ck.sha256, nil
 }
 
 // follower returns what carries states with a checkpoint, whose kind decides
@@ -136,14 +185,7 @@ func (a *app) follower(o followFlags, b *base, cache encoder.Cache) (*carrier, e
 
 // recurrent returns the follower of a checkpoint with a recurrence.
 func recurrent(path string, b *base, cache encoder.Cache) (*carrier, error) {
-	c, err := evolve.Load(path)
-	if err != nil {
-		return nil, unusable(err)
-	}
-	if err := b.fits(path, c.Base, c.Head.Dims()); err != nil {
-		return nil, err
-	}
-	data, err := os.ReadFile(path)
+	c, sum, err := loadRecurrent(path, b)
 	if err != nil {
 		return nil, err
 	}
@@ -151,8 +193,24 @@ func recurrent(path string, b *base, cache encoder.Cache) (*carrier, error) {
 	if err != nil {
 		return nil, unusable(err)
 	}
+	return &carrier{f, modeEvo, sum}, nil
+}
+
+// loadRecurrent reads a checkpoint with a recurrence, and its SHA-256.
+func loadRecurrent(path string, b *base) (*evolve.Checkpoint, string, error) {
+	c, err := evolve.Load(path)
+	if err != nil {
+		return nil, "", unusable(err)
+	}
+	if err := b.fits(path, c.Base, c.Head.Dims()); err != nil {
+		return nil, "", err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, "", err
+	}
 	sum := sha256.Sum256(data)
-	return &carrier{f, modeEvo, hex.EncodeToString(sum[:])}, nil
+	return c, hex.EncodeToString(sum[:]), nil
 }
 
 // noteAll tells the user what an update has to say.

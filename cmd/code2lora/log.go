@@ -43,11 +43,11 @@ many commits it has followed since its anchor, the norm of its adapter, and its
 drift: as measured by "drift", else the churn that estimates it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			f, err := a.openFollowed(c.Context(), args[0], o)
+			job, err := a.openLog(c.Context(), args[0], o)
 			if err != nil {
 				return err
 			}
-			lines, notes, err := follow.Log(c.Context(), f.Job, n)
+			lines, notes, err := follow.Log(c.Context(), *job, n)
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/follow"
 	"github.com/code2lora/code2lora/internal/store"
 )
@@ -116,7 +117,7 @@ Ctrl-C ends it between two commits; what was reached is kept.`,
 	o.add(c)
 	f := c.Flags()
 	f.BoolVar(&o.fresh, "fresh", false, "begin anew at the commit, whatever is kept")
-	f.BoolVar(&check, "check", false, "compare with a state made from scratch, without any cache: cost and distance")
+	f.BoolVar(&check, "check", false, "compare with a state made from scratch, without cached vectors: cost and distance")
 	f.BoolVar(&background, "background", false, "for hooks: if an update of the repository is waiting already, leave it to that one")
 	return c
 }
@@ -168,7 +169,11 @@ func (a *app) update(ctx context.Context, f *followed, o updateFlags, collect bo
 
 // check adds the comparison with a state from scratch.
 func (a *app) check(ctx context.Context, f *followed, j *updateJSON) error {
-	scratch, err := a.follower(f.flag, f.base, nil)
+	cache, err := vectorCache()
+	if err != nil {
+		return err
+	}
+	scratch, err := a.follower(f.flag, f.base, encoder.BaseOnly(cache))
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func New(o Options, m *model.Model, t *tokenizer.Tokenizer, cache Cache) (Encode
 	if o.Kind == KindDescription {
 		return &description{opt: o, model: m, tokenizer: t}, nil
 	}
-	h := &hidden{opt: o, model: m, tokenizer: t, lexicon: &lexicon{model: m}}
+	h := &hidden{opt: o, model: m, tokenizer: t, lexicon: &lexicon{model: m, base: o.Base, cache: cache}}
 	e.files, e.hidden = h, h
 	return e, nil
 }

@@ -1,10 +1,13 @@
 package encoder
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"gonum.org/v1/gonum/mat"
@@ -29,6 +32,8 @@ import (
 // residual stream in front of it.
 type lexicon struct {
 	model *model.Model
+	base  string // digest of the base's weights; "" if it isn't known
+	cache Cache  // of the factor, which is the same for all repositories; may be nil
 	once  sync.Once
 	gram  mat.Cholesky // of EᵀE + λ
 	err   error
@@ -86,8 +91,34 @@ func (l *lexicon) direction(s []float32) ([]float32, error) {
 	return a, nil
 }
 
-// prepare factorises EᵀE + λ.
+// prepare factorises EᵀE + λ, or takes the factor from the cache.
 func (l *lexicon) prepare() {
+	cached, err := l.cached()
+	if err != nil {
+		l.err = fmt.Errorf("lexicon: %w", err)
+		return
+	}
+	if cached != nil {
+		l.gram.SetFromU(cached)
+		return
+	}
+	if !l.gram.Factorize(l.matrix()) {
+		l.err = fmt.Errorf("lexicon: the output matrix of the base is not of full rank")
+		return
+	}
+	if err := l.keep(); err != nil {
+		l.err = fmt.Errorf("lexicon: %w", err)
+		return
+	}
+	// A factor that was read knows no more than its numbers; neither may this one,
+	// whose estimated condition could otherwise make one of the two refuse.
+	var u mat.TriDense
+	l.gram.UTo(&u)
+	l.gram.SetFromU(&u)
+}
+
+// matrix returns EᵀE + λ.
+func (l *lexicon) matrix() *mat.SymDense {
 	d, V := l.model.HiddenSize, l.model.VocabSize
 	gram, rows := make([]float32, d*d), make([]float32, batchTokens*d)
 	for at := 0; at < V; at += batchTokens {
@@ -105,7 +136,89 @@ func (l *lexicon) prepare() {
 	for i := range d {
 		sym.SetSym(i, i, sym.At(i, i)+ridge*trace/float64(d))
 	}
-	if !l.gram.Factorize(sym) {
-		l.err = fmt.Errorf("lexicon: the output matrix of the base is not of full rank")
+	return sym
+}
+
+// lexiconKey begins the cache key of a factor; the number is the version of the
+// algorithm.
+const lexiconKey = "lexicon-factor/1 "
+
+// key is the cache key of the factor: all that its bits depend on. It is computed
+// in float32 whatever the precision. It is empty if there is nothing to cache
+// with.
+func (l *lexicon) key() string {
+	if l.cache == nil || l.base == "" {
+		return ""
 	}
+	return fmt.Sprintf("%sbase=%s vocabulary=%d size=%d ridge=%g kernel=%s/%s", lexiconKey, l.base, l.model.VocabSize,
+		l.model.HiddenSize, ridge, kernel.Implementation(), runtime.GOARCH)
+}
+
+// cached returns the upper triangular factor, nil if it isn't known. It is kept
+// as the rows of its triangle, little-endian float64. What no factor can be
+// counts as missing.
+func (l *lexicon) cached() (*mat.TriDense, error) {
+	key, d := l.key(), l.model.HiddenSize
+	if key == "" {
+		return nil, nil
+	}
+	data, ok, err := l.cache.Get(key)
+	if err != nil || !ok || len(data) != 8*(d*(d+1)/2) {
+		return nil, err
+	}
+	u := mat.NewTriDense(d, mat.Upper, nil)
+	for i := range d {
+		for j := i; j < d; j++ {
+			x := math.Float64frombits(binary.LittleEndian.Uint64(data))
+			if data = data[8:]; math.IsNaN(x) || math.IsInf(x, 0) || i == j && x <= 0 {
+				return nil, nil
+			}
+			u.SetTri(i, j, x)
+		}
+	}
+	return u, nil
+}
+
+// keep stores the factor.
+func (l *lexicon) keep() error {
+	key, d := l.key(), l.model.HiddenSize
+	if key == "" {
+		return nil
+	}
+	data, u := make([]byte, 0, 8*(d*(d+1)/2)), l.gram.RawU()
+	for i := range d {
+		for j := i; j < d; j++ {
+			data = binary.LittleEndian.AppendUint64(data, math.Float64bits(u.At(i, j)))
+		}
+	}
+	return l.cache.Put(key, data)
+}
+
+// BaseOnly returns a cache that has of c what was made of a base model alone, and
+// neither finds nor keeps vectors of files and diffs: with it a repository is read
+// from scratch, at the price that this has on a machine that knows the base. c
+// may be nil, and so is the result then.
+func BaseOnly(c Cache) Cache {
+	if c == nil {
+		return nil
+	}
+	return baseOnly{c}
+}
+
+type baseOnly struct{ Cache }
+
+// Get implements [Cache].
+func (c baseOnly) Get(key string) ([]byte, bool, error) {
+	if !strings.HasPrefix(key, lexiconKey) {
+		return nil, false, nil
+	}
+	return c.Cache.Get(key)
+}
+
+// Put implements [Cache].
+func (c baseOnly) Put(key string, data []byte) error {
+	if !strings.HasPrefix(key, lexiconKey) {
+		return nil
+	}
+	return c.Cache.Put(key, data)
 }

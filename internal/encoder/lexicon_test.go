@@ -1,8 +1,11 @@
 package encoder_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/code2lora/code2lora/internal/embedding"
@@ -98,5 +101,63 @@ func TestLexiconDirection(t *testing.T) {
 	plain := encode(t, newEncoder(t, hiddenOptions(), nil), &tree{files: sources()})
 	if _, ok := plain.Tensors[embedding.Lexicon]; ok {
 		t.Error("a direction without the option")
+	}
+}
+
+// TestLexiconFactorIsCached checks that the cache of the factor changes no bit,
+// whatever it holds, and that it is used.
+func TestLexiconFactorIsCached(t *testing.T) {
+	o := hiddenOptions()
+	o.Lexicon = true
+	direction := func(c encoder.Cache) []float32 {
+		return encode(t, newEncoder(t, o, c), &tree{files: sources()}).Tensors[embedding.Lexicon].Data
+	}
+	want := direction(nil)
+	same := func(name string, got []float32) {
+		t.Helper()
+		for i := range want {
+			if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+				t.Fatalf("%s: value %d: got %g, want %g", name, i, got[i], want[i])
+			}
+		}
+	}
+	c := newMemory()
+	same("cold", direction(encoder.BaseOnly(c)))
+	if len(c.data) != 1 {
+		t.Fatalf("%d entries in a cache for the base alone, want the factor", len(c.data))
+	}
+	var key string
+	for key = range c.data {
+	}
+	good := c.data[key]
+	same("warm", direction(encoder.BaseOnly(c)))
+	if c.puts != 1 {
+		t.Errorf("%d entries put, want 1", c.puts)
+	}
+
+	first := func(x float64) []byte {
+		return append(binary.LittleEndian.AppendUint64(nil, math.Float64bits(x)), good[8:]...)
+	}
+	for name, data := range map[string][]byte{
+		"empty": {}, "short": good[:len(good)-8], "long": append(slices.Clone(good), good[:8]...),
+		"NaN": first(math.NaN()), "infinite": first(math.Inf(1)), "singular": first(0), "negative": first(-1),
+	} {
+		c.data[key] = data
+		same(name, direction(encoder.BaseOnly(c)))
+		if !bytes.Equal(c.data[key], good) {
+			t.Errorf("%s: the entry was not replaced", name)
+		}
+	}
+	c.data[key] = first(2 * math.Float64frombits(binary.LittleEndian.Uint64(good)))
+	if got := direction(encoder.BaseOnly(c)); slices.Equal(got, want) {
+		t.Error("the cached factor was not used")
+	}
+	if encoder.BaseOnly(nil) != nil {
+		t.Error("a cache made of none")
+	}
+	other := o
+	other.Base = "c0de"
+	if got := encode(t, newEncoder(t, other, c), &tree{files: sources()}).Tensors[embedding.Lexicon].Data; !slices.Equal(got, want) {
+		t.Error("the factor of another base was used")
 	}
 }

@@ -49,23 +49,39 @@ func NewAdditive(checkpoint *hypernet.Checkpoint, enc encoder.Filewise, filter g
 	if checkpoint.Encoder != enc.ID() {
 		return nil, fmt.Errorf("checkpoint %s: %w: it reads %q, not %q", checkpoint.Name, hypernet.ErrEncoder, checkpoint.Encoder, enc.ID())
 	}
+	id, err := AdditiveID(enc.ID(), filter)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint %s: %w", checkpoint.Name, err)
+	}
 	opt, err := encoder.ParseID(enc.ID())
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint %s: %w", checkpoint.Name, err)
 	}
-	f := &Additive{checkpoint: checkpoint, enc: enc, filter: opt.Filter(filter), vectors: lru.New[string, aggregate.Vector](keptVectors)}
-	wanted, err := json.Marshal(f.filter)
+	return &Additive{checkpoint: checkpoint, enc: enc, filter: opt.Filter(filter), id: id, owner: sha256.Sum256([]byte(id)),
+		vectors: lru.New[string, aggregate.Vector](keptVectors)}, nil
+}
+
+// AdditiveID returns the id of the additive follower of checkpoints with an
+// encoder, which must be one that is made of files, in the current precision.
+func AdditiveID(enc string, filter gitrepo.Filter) (string, error) {
+	opt, err := encoder.ParseID(enc)
 	if err != nil {
-		return nil, fmt.Errorf("filter: %w", err)
+		return "", err
+	}
+	if opt.Kind == encoder.KindDescription {
+		return "", fmt.Errorf("the encoder %q reads a repository as one text, it isn't made of files: there are no sums to keep", enc)
+	}
+	wanted, err := json.Marshal(opt.Filter(filter))
+	if err != nil {
+		return "", fmt.Errorf("filter: %w", err)
 	}
 	digest := sha256.Sum256(wanted)
-	f.id = fmt.Sprintf("additive/1 encoder=%q filter=%x", enc.ID(), digest[:8])
+	id := fmt.Sprintf("additive/1 encoder=%q filter=%x", enc, digest[:8])
 	if opt.Kind != encoder.KindLexical {
 		// What is taken away must be what was added, to the last bit.
-		f.id += fmt.Sprintf(" precision=%s kernel=%s", kernel.CurrentPrecision(), kernel.Implementation())
+		id += fmt.Sprintf(" precision=%s kernel=%s", kernel.CurrentPrecision(), kernel.Implementation())
 	}
-	f.owner = sha256.Sum256([]byte(f.id))
-	return f, nil
+	return id, nil
 }
 
 // ID implements [Follower].

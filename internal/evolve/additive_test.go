@@ -484,3 +484,18 @@ func FuzzAdditiveDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestAdditiveID checks that the id can be told without a base model.
+func TestAdditiveID(t *testing.T) {
+	enc := encoder.Options{Kind: encoder.KindDescription, Base: "b179", Layer: 2, Chunk: 32}
+	if id, err := AdditiveID(enc.ID(), gitrepo.Filter{}); err == nil {
+		t.Errorf("got id %q for an encoder that isn't made of files", id)
+	}
+	f := newAdditive(t, lexical(t, 3, nil))
+	if id, err := AdditiveID(f.enc.ID(), smallFiles); err != nil || id != f.ID() {
+		t.Errorf("got id %q, error %v, want that of the follower, %q", id, err, f.ID())
+	}
+	if id, err := AdditiveID("odd", gitrepo.Filter{}); err == nil {
+		t.Errorf("got id %q for an encoder that there isn't", id)
+	}
+}

@@ -40,11 +40,11 @@ var _ Follower = (*Recurrent)(nil)
 // NewRecurrent returns the follower of a checkpoint, with the base model that it
 // was trained for. cache keeps vectors of files and diffs, and may be nil.
 func NewRecurrent(c *Checkpoint, m *model.Model, t *tokenizer.Tokenizer, cache encoder.Cache) (*Recurrent, error) {
-	digest, err := c.digest()
+	id, err := RecurrentID(c)
 	if err != nil {
 		return nil, err
 	}
-	f := &Recurrent{ckpt: c, id: fmt.Sprintf("recurrent/1 checkpoint=%s precision=%s", digest, kernel.CurrentPrecision())}
+	f := &Recurrent{ckpt: c, id: id}
 	if f.opt, err = encoder.ParseID(c.Encoder); err != nil {
 		return nil, err
 	}
@@ -56,6 +56,16 @@ func NewRecurrent(c *Checkpoint, m *model.Model, t *tokenizer.Tokenizer, cache e
 	}
 	f.diff, err = NewDiffEncoder(c.Settings.Diff, c.Base.SHA256, m, t, cache)
 	return f, err
+}
+
+// RecurrentID returns the id of the follower of a checkpoint, in the current
+// precision.
+func RecurrentID(c *Checkpoint) (string, error) {
+	digest, err := c.digest()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("recurrent/1 checkpoint=%s precision=%s", digest, kernel.CurrentPrecision()), nil
 }
 
 // ID implements [Follower].

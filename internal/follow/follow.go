@@ -24,7 +24,9 @@ type Job struct {
 	Repo     *gitrepo.Repo
 	Ref      string // empty: HEAD
 	Follower evolve.Follower
-	Store    *state.Store
+	// ID is the follower's, for [Log], which then needs no follower.
+	ID    string
+	Store *state.Store
 	// Checkpoint is what the follower makes adapters with. Followers of several
 	// checkpoints may share states, but not what is noted of their adapters.
 	Checkpoint string
@@ -130,7 +132,11 @@ func At(ctx context.Context, j Job) (evolve.State, *Result, error) {
 
 // Model returns the digest under which the states of a follower are kept.
 func Model(f evolve.Follower) string {
-	sum := sha256.Sum256([]byte(f.ID()))
+	return modelOf(f.ID())
+}
+
+func modelOf(id string) string {
+	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -150,6 +156,14 @@ func (j Job) run(ctx context.Context, report func(Applied)) (*run, error) {
 	r.finish(ctx, &err)
 	r.result.Seconds = time.Since(began).Seconds()
 	return r, err
+}
+
+// model returns the digest under which the states of the job are kept.
+func (j Job) model() string {
+	if j.Follower == nil {
+		return modelOf(j.ID)
+	}
+	return Model(j.Follower)
 }
 
 func (j Job) check() error {

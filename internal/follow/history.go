@@ -42,7 +42,7 @@ func readHistory(ctx context.Context, j Job) (*history, error) {
 	for i, c := range h.commits {
 		h.at[c.ID] = i
 	}
-	h.key = state.Key{Repository: h.commits[0].ID, Model: Model(j.Follower)}
+	h.key = state.Key{Repository: h.commits[0].ID, Model: j.model()}
 	if h.shallow {
 		h.key.Repository = "name:" + j.Repo.Name()
 		h.notes = append(h.notes, fmt.Sprintf("the clone is shallow: its history begins at %.12s, and its states are kept apart from those of full clones; git fetch --unshallow gets the rest", h.commits[0].ID))

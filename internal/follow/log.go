@@ -18,7 +18,8 @@ type LogLine struct {
 }
 
 // Log returns the newest n commits of the history of a job, newest first, or all
-// of them if n is 0, and what the user should know of them.
+// of them if n is 0, and what the user should know of them. Of the follower it
+// needs the ID only.
 func Log(ctx context.Context, j Job, n int) ([]LogLine, []string, error) {
 	h, err := readHistory(ctx, j)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 // Hidden returns the hidden states of several sequences after the given number
 // of blocks (0: the embeddings; NumHiddenLayers: what the final norm reads):
 // one slice (tokens, D) per sequence. It runs no further than asked, and
-// computes common prefixes once. They are, bit for bit, what sequences without
+// computes common prefixes once; weights that aren't packed yet are, if there is
+// memory for them. They are, bit for bit, what sequences without
 // an adapter have at that place in [Model.Score] and [Model.Gradient], so they
 // may stand in for it, see [Sequence]; only in precision bfloat16 there are
 // other bits in a batch of less than eight tokens.
@@ -33,6 +34,9 @@ func (m *Model) Hidden(ctx context.Context, sequences [][]int32, blocks int) ([]
 		b.Sequences[i] = Sequence{Tokens: tokens, Adapter: -1}
 	}
 	y := newLayout(b, true, true)
+	if err := m.needBlocks(blocks, y.T); err != nil {
+		return nil, err
+	}
 	p := newTreePass(m, b, y, nil)
 	defer p.free()
 	if err := p.run(ctx, 0, blocks); err != nil {

@@ -8,9 +8,24 @@ import (
 	"github.com/code2lora/code2lora/internal/tokenizer"
 )
 
-// Load opens a GGUF file, reads its configuration and tokenizer, and packs its
-// weights. The file stays mapped until [Model.Close].
+// Load is [Open], and packs all weights, so that no pass has to wait for them.
 func Load(path string) (*Model, *tokenizer.Tokenizer, error) {
+	m, tok, err := Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.Prepare(); err != nil {
+		m.Close()
+		return nil, nil, fmt.Errorf("model %s: %w", path, err)
+	}
+	return m, tok, nil
+}
+
+// Open opens a GGUF file, reads its configuration and tokenizer, and checks that
+// it has all weights. A matrix is read and packed when a pass first needs it, so
+// that whoever asks for the hidden states of some blocks doesn't wait and pay for
+// the others. The file stays mapped until [Model.Close].
+func Open(path string) (*Model, *tokenizer.Tokenizer, error) {
 	f, err := gguf.Open(path)
 	if err != nil {
 		return nil, nil, err

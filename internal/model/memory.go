@@ -57,6 +57,26 @@ func (m *Model) needWeights() error {
 	return memory.Need("loading the weights", bytes+angles, remedy)
 }
 
+// needBlocks returns an error if there is too little memory for the packings that
+// a forward pass over T rows through the first blocks has yet to make.
+func (m *Model) needBlocks(blocks, T int) error {
+	var bytes, codes int64
+	for l := range blocks {
+		for _, f := range m.layers[l].linear {
+			bytes += f.PackingBytes(kernel.CurrentPrecision(), T, false)
+			codes += f.PackingBytes(kernel.Int8, T, false)
+		}
+	}
+	if bytes == 0 { // they are there
+		return nil
+	}
+	remedy := "close other programs, or take a smaller base"
+	if codes < bytes {
+		remedy = "use --precision int8 (or CODE2LORA_PRECISION=int8), " + remedy
+	}
+	return memory.Need(fmt.Sprintf("loading the weights of %d blocks", blocks), bytes, remedy)
+}
+
 // NeedContext returns an error if there is too little memory for a sequence of
 // the given number of tokens, counted from an empty [Cache], of which at most
 // rows tokens are added at a time with adapters of the given rank.

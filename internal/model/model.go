@@ -17,8 +17,9 @@
 // sequence, and logits exist only at labels. A pass may begin at the hidden
 // states of a layer that the caller kept ([Batch].From), and holds itself to a
 // number of bytes if asked ([GradientOptions].Memory). None of that changes a
-// score by a bit. Linear layers are packed once when a model is loaded (package
-// kernel) and stay frozen; the adapter of a row is applied next to them.
+// score by a bit. Linear layers are packed once (package kernel), when a model is
+// loaded or a pass first needs them, and stay frozen; the adapter of a row is
+// applied next to them.
 //
 // The supported architectures are llama, qwen2 and qwen3, read from GGUF
 // (interop: llama.cpp's gguf-py/gguf/constants.py).
@@ -117,20 +118,26 @@ func build(c Config, w weights) (*Model, error) {
 			m.layers[l].linear[mod] = linear[l][mod].frozen()
 		}
 	}
-	// Every tensor is there in the shape that the configuration gives it, so
-	// sizes that the file cannot back have been refused: now memory may be used.
-	if err := m.needWeights(); err != nil {
-		return nil, err
-	}
 	m.rope = nn.NewRoPE(min(c.MaxPositionEmbeddings, maxTabulated), c.HeadDim, c.RopeTheta, factors)
-	for f := range m.matrices() {
-		f.Prepare()
-	}
 	return m, nil
 }
 
+// Prepare packs all weights for the precision that is set, if there is memory
+// for them. It need not be called: passes pack what they need themselves.
+func (m *Model) Prepare() error {
+	// Every tensor is there in the shape that the configuration gives it, so
+	// sizes that the file cannot back have been refused: now memory may be used.
+	if err := m.needWeights(); err != nil {
+		return err
+	}
+	for f := range m.matrices() {
+		f.Prepare()
+	}
+	return nil
+}
+
 // maxTabulated bounds the context: 32,768 positions of angles take 8 MiB at
-// head size 64.
+// head size 64, which are tabulated as far as sequences reach.
 const maxTabulated = 32768
 
 // loadLayer reads the vectors of block l, and returns its matrices unpacked.
@@ -203,7 +210,11 @@ func (m *Model) Close() error {
 // NewRandom returns a model with normally distributed weights, for tests of
 // packages that need a model and not a language.
 func NewRandom(c Config, seed uint64) (*Model, error) {
-	return build(c, randomWeights{rand.New(rand.NewPCG(seed, 0)), !c.TieWordEmbeddings})
+	m, err := build(c, randomWeights{rand.New(rand.NewPCG(seed, 0)), !c.TieWordEmbeddings})
+	if err != nil {
+		return nil, err
+	}
+	return m, m.Prepare()
 }
 
 type randomWeights struct {

@@ -2,41 +2,67 @@ package nn
 
 import (
 	"math"
+	"sync"
 
 	"github.com/code2lora/code2lora/internal/kernel"
 )
 
 // RoPE holds the rotation angles of rotary position embeddings
 // (arXiv 2104.09864) in the layout of Hugging Face checkpoints: dimension p of
-// a head is rotated together with dimension p + hd/2.
+// a head is rotated together with dimension p + hd/2. Angles are tabulated when a
+// position near them is first needed. A RoPE may be used from several goroutines
+// at once.
 type RoPE struct {
-	hd       int
-	cos, sin []float32 // (positions, hd/2)
+	hd, positions int
+	freq          []float64 // (hd/2) angle of position 1
+	chunks        []angles
 }
 
-// NewRoPE tabulates angles for the given number of positions:
+// angles are those of ropeChunk positions.
+type angles struct {
+	once     sync.Once
+	cos, sin []float32 // (ropeChunk, hd/2)
+}
+
+// ropeChunk is how many positions are tabulated at a time.
+const ropeChunk = 512
+
+// NewRoPE returns the angles of the given number of positions:
 //
 //	angle(t, p) = t · theta^(−2p/hd) / factors[p]
 //
 // factors (hd/2) may be nil; it is the rope_freqs tensor of Llama 3 files.
 func NewRoPE(positions, hd int, theta float64, factors []float32) *RoPE {
-	half := hd / 2
-	r := &RoPE{hd: hd, cos: make([]float32, positions*half), sin: make([]float32, positions*half)}
-	for p := range half {
-		freq := math.Pow(theta, -2*float64(p)/float64(hd))
+	r := &RoPE{hd: hd, positions: positions, freq: make([]float64, hd/2), chunks: make([]angles, (positions+ropeChunk-1)/ropeChunk)}
+	for p := range r.freq {
+		r.freq[p] = math.Pow(theta, -2*float64(p)/float64(hd))
 		if factors != nil {
-			freq /= float64(factors[p])
-		}
-		for t := range positions {
-			s, c := math.Sincos(float64(t) * freq)
-			r.cos[t*half+p], r.sin[t*half+p] = float32(c), float32(s)
+			r.freq[p] /= float64(factors[p])
 		}
 	}
 	return r
 }
 
-// Positions returns the number of tabulated positions.
-func (r *RoPE) Positions() int { return len(r.cos) / (r.hd / 2) }
+// at returns cosines and sines (hd/2) of position t.
+func (r *RoPE) at(t int) (cos, sin []float32) {
+	half, c := r.hd/2, &r.chunks[t/ropeChunk]
+	c.once.Do(func() {
+		first := t / ropeChunk * ropeChunk
+		n := min(ropeChunk, r.positions-first)
+		c.cos, c.sin = make([]float32, n*half), make([]float32, n*half)
+		for i := range n {
+			for p, freq := range r.freq {
+				s, x := math.Sincos(float64(first+i) * freq)
+				c.cos[i*half+p], c.sin[i*half+p] = float32(x), float32(s)
+			}
+		}
+	})
+	i := t % ropeChunk * half
+	return c.cos[i:][:half], c.sin[i:][:half]
+}
+
+// Positions returns the number of positions.
+func (r *RoPE) Positions() int { return r.positions }
 
 // Forward rotates x (T, heads·hd) in place; pos (T) are the positions of the
 // rows inside their sequences.
@@ -53,7 +79,7 @@ func (r *RoPE) Backward(dx []float32, pos []int32, T, heads int) {
 func (r *RoPE) rotate(x []float32, pos []int32, T, heads int, sign float32) {
 	half := r.hd / 2
 	kernel.Parallel(T, func(t int) {
-		cos, sin := r.cos[int(pos[t])*half:][:half], r.sin[int(pos[t])*half:][:half]
+		cos, sin := r.at(int(pos[t]))
 		for h := range heads {
 			a := x[(t*heads+h)*r.hd:][:half]
 			b := x[(t*heads+h)*r.hd+half:][:half]
