@@ -45,6 +45,7 @@ type commitJSON struct {
 	Commit     string   `json:"commit"`
 	Subject    string   `json:"subject"`
 	Steps      int      `json:"steps"`
+	Covers     int      `json:"covers"`
 	Begun      bool     `json:"begun,omitempty"`
 	Reanchored bool     `json:"reanchored,omitempty"`
 	Churn      float64  `json:"churn"`
@@ -61,6 +62,7 @@ type updateJSON struct {
 	Anchor           string             `json:"anchor"`
 	Steps            int                `json:"steps"`
 	Applied          int                `json:"applied"`
+	OneStep          int                `json:"one_step,omitempty"`
 	Reanchored       int                `json:"reanchored"`
 	Exact            bool               `json:"exact"`
 	Churn            float64            `json:"churn"`
@@ -129,7 +131,7 @@ func (a *app) update(ctx context.Context, f *followed, o updateFlags, collect bo
 	j := &updateJSON{Mode: f.mode, Commits: []commitJSON{}}
 	bar := a.bar()
 	res, err := follow.Update(ctx, job, func(p follow.Applied) {
-		j.Commits = append(j.Commits, commitJSON{Commit: p.Commit.ID, Subject: p.Commit.Subject, Steps: p.Steps, Begun: p.Begun,
+		j.Commits = append(j.Commits, commitJSON{Commit: p.Commit.ID, Subject: p.Commit.Subject, Steps: p.Steps, Covers: p.Covers, Begun: p.Begun,
 			Reanchored: p.Reanchored, Churn: p.Churn, Norm: finite(p.Norm), Seconds: p.Seconds})
 		if p.Left > 0 {
 			bar.show("%.12s applied, %d commits to go", p.Commit.ID, p.Left)
@@ -146,7 +148,7 @@ func (a *app) update(ctx context.Context, f *followed, o updateFlags, collect bo
 		return nil, err
 	}
 	j.Repository, j.Commit, j.From, j.Anchor, j.Steps, j.Applied = res.Repository, res.Commit, res.From, res.Anchor, res.Steps, res.Applied
-	j.Reanchored, j.Exact, j.Churn, j.Norm, j.Seconds = res.Reanchored, res.Exact, res.Churn, finite(res.Norm), res.Seconds
+	j.OneStep, j.Reanchored, j.Exact, j.Churn, j.Norm, j.Seconds = res.OneStep, res.Reanchored, res.Exact, res.Churn, finite(res.Norm), res.Seconds
 	j.AnchorSeconds, j.Notes = res.AnchorSeconds, res.Notes
 	if j.Applied > 0 {
 		j.SecondsPerCommit = finite(j.Seconds / float64(j.Applied))
@@ -207,7 +209,7 @@ func printUpdate(w io.Writer, name string, j *updateJSON) {
 		}
 		fmt.Fprintf(w, "  %.12s  %8.3f s  %s%.60s\n", c.Commit, c.Seconds, what, c.Subject)
 	}
-	fmt.Fprintf(w, "applied     %d commits in %.3f s", j.Applied, j.Seconds)
+	fmt.Fprintf(w, "applied     %s in %.3f s", j.appliedText(), j.Seconds)
 	if j.Reanchored > 0 {
 		fmt.Fprintf(w, ", %d of them begun anew", j.Reanchored)
 	}
@@ -229,6 +231,17 @@ func printUpdate(w io.Writer, name string, j *updateJSON) {
 	if j.Adapter != nil {
 		fmt.Fprintf(w, "adapter     %s: rank %d, %d parameters, %.1f MB\n", j.Adapter.Path, j.Adapter.Rank, j.Adapter.Parameters, float64(j.Adapter.Bytes)/1e6)
 	}
+}
+
+// appliedText says how many commits were applied, and how.
+func (j *updateJSON) appliedText() string {
+	switch {
+	case j.OneStep < 2:
+		return fmt.Sprintf("%d commits", j.Applied)
+	case j.OneStep == j.Applied:
+		return fmt.Sprintf("%d commits in one step", j.Applied)
+	}
+	return fmt.Sprintf("%d commits, %d of them in one step,", j.Applied, j.OneStep)
 }
 
 // hookFile returns a file of ours about the hooks of a repository.

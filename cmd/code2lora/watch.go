@@ -39,7 +39,7 @@ What goes wrong is a line on standard error, and doesn't end it.`,
 				if a.json {
 					return json.NewEncoder(a.out).Encode(j)
 				}
-				_, err = fmt.Fprintf(a.out, "%.12s  %d commits applied in %.3f s, drift: %s\n", j.Commit, j.Applied, j.Seconds, driftText(j.Exact, j.Churn))
+				_, err = fmt.Fprintf(a.out, "%.12s  applied %s in %.3f s, drift: %s\n", j.Commit, j.appliedText(), j.Seconds, driftText(j.Exact, j.Churn))
 				return err
 			}, func(err error) { a.note("note: %v", err) })
 		},

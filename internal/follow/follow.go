@@ -80,6 +80,7 @@ func (j Job) own(note string) string {
 // Applied is a commit that a state has reached.
 type Applied struct {
 	Commit     gitrepo.Commit
+	Covers     int  // commits of the history that were stepped over at once; 1 but for [Exact] followers
 	Left       int  // commits still to come
 	Steps      int  // since the anchor
 	Begun      bool // it is an anchor
@@ -97,6 +98,7 @@ type Result struct {
 	Anchor        string  // commit at which the state was begun
 	Steps         int     // commits since the anchor
 	Applied       int     // commits that were stepped over, those that were begun at included
+	OneStep       int     // of these, those that an [Exact] follower took in a single step; a step from off the history covers one
 	Reanchored    int     // of these, by the policy
 	Norm          float64 // ‖ΔW‖; NaN if the state is of no file, and so has no adapter
 	Churn         float64

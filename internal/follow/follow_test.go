@@ -153,19 +153,19 @@ func TestExact(t *testing.T) {
 	update(t, j)
 	r.git("mv", "src/a.py", "src/moved.py")
 	r.commits("efg")
-	if res := update(t, j); res.Applied != 1 || len(f.steps) != 1 || res.Churn != 0 || !res.Exact {
+	if res := update(t, j); res.Applied != 3 || res.OneStep != 3 || res.Steps != 3 || len(f.steps) != 1 || res.Churn != 0 || !res.Exact {
 		t.Errorf("got %+v and steps %q, want one over three commits", res, f.steps)
 	}
 	// Any state will do, also one of another branch.
 	r.git("checkout", "-q", "-b", "side", ids[1])
 	r.commits("x")
-	if res := update(t, j); res.Applied != 1 || f.begins != 1 {
+	if res := update(t, j); res.Applied != 1 || res.OneStep != 1 || f.begins != 1 {
 		t.Errorf("branch: got %+v and %d begins, want one step from a state elsewhere", res, f.begins)
 	}
 	j.Every, j.Ref = 1, "main"
 	r.git("checkout", "-q", "main")
 	r.commits("hi")
-	if res := update(t, j); res.Applied != 2 {
+	if res := update(t, j); res.Applied != 2 || res.OneStep != 0 {
 		t.Errorf("every commit: got %+v, want two steps", res)
 	}
 }

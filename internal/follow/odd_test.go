@@ -242,7 +242,7 @@ func TestSHA256(t *testing.T) {
 		t.Errorf("got %+v, steps %q", res, f.steps)
 	}
 	f.exact, j.Store = true, newStore(t)
-	if res := update(t, j); res.Applied != 2 {
+	if res := update(t, j); res.Applied != 3 || res.OneStep != 2 {
 		t.Errorf("exact: got %+v", res)
 	}
 }

@@ -75,7 +75,7 @@ func (r *run) do(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		return r.step(ctx, s)
+		return r.step(ctx, s, 1)
 	})
 }
 
@@ -196,13 +196,14 @@ func (r *run) anchor(ctx context.Context, i int, policy bool) error {
 	if policy {
 		r.result.Reanchored++
 	}
-	err = r.take(ctx, s, e, Applied{Commit: c, Begun: true, Reanchored: policy}, began)
+	err = r.take(ctx, s, e, Applied{Commit: c, Covers: 1, Begun: true, Reanchored: policy}, began)
 	r.result.AnchorSeconds += time.Since(began).Seconds()
 	return err
 }
 
-// step goes over one commit.
-func (r *run) step(ctx context.Context, step gitrepo.Step) error {
+// step goes over one commit, or the given number of them if step is their
+// difference as a whole.
+func (r *run) step(ctx context.Context, step gitrepo.Step, covers int) error {
 	began := time.Now()
 	notes := map[string]float64{}
 	if r.churn != nil {
@@ -220,8 +221,8 @@ func (r *run) step(ctx context.Context, step gitrepo.Step) error {
 		return fmt.Errorf("commit %.12s: %w", step.ID, err)
 	}
 	r.tree = step.Tree
-	e := state.Entry{Key: r.keyOf(step.ID), Parent: r.entry.Commit, Anchor: r.entry.Anchor, Steps: r.entry.Steps + 1, Notes: notes}
-	return r.take(ctx, s, e, Applied{Commit: step.Commit}, began)
+	e := state.Entry{Key: r.keyOf(step.ID), Parent: r.entry.Commit, Anchor: r.entry.Anchor, Steps: r.entry.Steps + covers, Notes: notes}
+	return r.take(ctx, s, e, Applied{Commit: step.Commit, Covers: covers}, began)
 }
 
 // jump goes to the last commit in one step, whatever is between.
@@ -234,13 +235,18 @@ func (r *run) jump(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.step(ctx, gitrepo.Step{Commit: r.last(), Tree: to, Changes: changes})
+	covers := 1 // from off the history, which is no number of its commits
+	if at, on := r.at[r.entry.Commit]; on {
+		covers = len(r.commits) - 1 - at
+	}
+	r.result.OneStep = covers
+	return r.step(ctx, gitrepo.Step{Commit: r.last(), Tree: to, Changes: changes}, covers)
 }
 
 // take makes s the state, stores it if it is one of those, and reports it.
 func (r *run) take(ctx context.Context, s evolve.State, e state.Entry, a Applied, began time.Time) error {
 	r.state, r.entry, r.stored = s, e, false
-	r.result.Applied++
+	r.result.Applied += a.Covers
 	a.Steps, a.Churn, a.Norm = e.Steps, e.Notes[noteChurn], math.NaN()
 	a.Left = len(r.commits) - 1 - r.at[e.Commit]
 	r.entry.Notes[noteSeconds] = time.Since(began).Seconds()
