@@ -86,7 +86,7 @@ func checkpointDigest(base *base, s method.Spec) (string, error) {
 		case "checkpoint", "additive":
 			path := p.Settings["file"]
 			if path == "" {
-				path, err = unpackCheckpoint(base)
+				path, _, err = unpackCheckpoint(base)
 			}
 			if err == nil {
 				sum, err = digestOfPath(path)

@@ -38,17 +38,19 @@ func builtinCheckpoint(baseSHA256 string) string {
 // loadCheckpoint reads the checkpoint at path or, when that is empty, the one
 // that comes with the program for the base.
 func (a *app) loadCheckpoint(path string, b *base) (*checkpoint, error) {
+	var sum [sha256.Size]byte
 	if path == "" {
 		var err error
-		if path, err = unpackCheckpoint(b); err != nil {
+		if path, sum, err = unpackCheckpoint(b); err != nil {
 			return nil, err
 		}
+	} else {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		sum = sha256.Sum256(data)
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(data)
 	c, err := hypernet.Load(path)
 	if err != nil {
 		return nil, unusable(err)
@@ -69,32 +71,33 @@ func (b *base) fits(path string, trained adapter.Base, dims adapter.Dims) error 
 }
 
 // unpackCheckpoint writes the checkpoint that comes with the program for a
-// base to the program's folder, unless it is there, and returns its path.
-func unpackCheckpoint(b *base) (string, error) {
+// base to the program's folder, unless it is there, and returns its path and its
+// SHA-256.
+func unpackCheckpoint(b *base) (path string, sum [sha256.Size]byte, err error) {
 	var have []string
 	for _, c := range runs.Checkpoints {
 		have = append(have, c.Name)
 		if c.BaseSHA256 != b.info.SHA256 {
 			continue
 		}
-		sum := sha256.Sum256(c.Data)
-		path := filepath.Join(store.Root(), "checkpoints", c.Name+"-"+hex.EncodeToString(sum[:8])+".safetensors")
+		sum = sha256.Sum256(c.Data)
+		path = filepath.Join(store.Root(), "checkpoints", c.Name+"-"+hex.EncodeToString(sum[:8])+".safetensors")
 		old, err := os.ReadFile(path)
 		if err == nil && bytes.Equal(old, c.Data) {
-			return path, nil
+			return path, sum, nil
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+			return "", sum, err
 		}
-		return path, store.WriteFile(path, func(w io.Writer) error {
+		return path, sum, store.WriteFile(path, func(w io.Writer) error {
 			_, err := w.Write(c.Data)
 			return err
 		})
 	}
 	if len(have) == 0 {
-		return "", fmt.Errorf("base %s: %w comes with this build of the program; give one with --checkpoint, or train one",
+		return "", sum, fmt.Errorf("base %s: %w comes with this build of the program; give one with --checkpoint, or train one",
 			b.info.Name, errNoCheckpoint)
 	}
-	return "", fmt.Errorf("base %s: %w: those that come with the program are for %s; give another with --checkpoint, or train one",
+	return "", sum, fmt.Errorf("base %s: %w: those that come with the program are for %s; give another with --checkpoint, or train one",
 		b.info.Name, errNoCheckpoint, strings.Join(have, ", "))
 }

@@ -165,13 +165,14 @@ func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) 
 }
 
 // key is the cache key of a file vector: blob and encoder, without the options
-// that choose files, and the precision that it is computed in.
+// that choose files, and the arithmetic that it is computed in, so that a vector
+// from the cache has the bits that it would have now.
 func (e *pooled) key(b Blob) string {
 	o := e.opt
 	o.MaxFiles, o.Tests = 0, false
 	key := "file-vector " + o.ID() + " " + b.ID
-	if p := kernel.CurrentPrecision(); p != kernel.Float32 && o.Kind == KindHidden {
-		key += " " + p.String()
+	if how := kernel.Arithmetic(); how != kernel.Float32.String() && o.Kind == KindHidden {
+		key += " " + how
 	}
 	return key
 }

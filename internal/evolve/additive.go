@@ -76,7 +76,7 @@ func AdditiveID(enc string, filter gitrepo.Filter) (string, error) {
 		return "", fmt.Errorf("filter: %w", err)
 	}
 	digest := sha256.Sum256(wanted)
-	id := fmt.Sprintf("additive/1 encoder=%q filter=%x", enc, digest[:8])
+	id := fmt.Sprintf("additive/2 encoder=%q filter=%x", enc, digest[:8])
 	if opt.Kind != encoder.KindLexical {
 		// What is taken away must be what was added, to the last bit.
 		id += fmt.Sprintf(" precision=%s kernel=%s", kernel.CurrentPrecision(), kernel.Implementation())

@@ -271,11 +271,11 @@ func (e *DiffEncoder) finish(j *diffJob) error {
 	return j.done(v)
 }
 
-// key is the cache key of a vector: encoder, precision and what was read.
+// key is the cache key of a vector: encoder, arithmetic and what was read.
 func (e *DiffEncoder) key(what string) string {
 	key := "diff-vector " + e.ID() + " " + what
-	if p := kernel.CurrentPrecision(); p != kernel.Float32 {
-		key += " " + p.String()
+	if how := kernel.Arithmetic(); how != kernel.Float32.String() {
+		key += " " + how
 	}
 	return key
 }
