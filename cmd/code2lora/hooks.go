@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"github.com/code2lora/code2lora/internal/catalog"
 	"github.com/code2lora/code2lora/internal/follow"
 	"github.com/code2lora/code2lora/internal/gitrepo"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/store"
 )
 
@@ -25,10 +28,8 @@ func (a *app) hooksCmd() *cobra.Command {
 }
 
 func (a *app) hooksInstallCmd() *cobra.Command {
-	var o struct {
-		base, checkpoint, store, out string
-		checkout                     bool
-	}
+	var o updateFlags
+	var checkout bool
 	c := &cobra.Command{
 		Use:   "install REPO",
 		Short: "Install hooks that update after commit, merge and rewrite",
@@ -39,11 +40,14 @@ to say to a log. A hook that is there already is kept, and runs first.`,
 		Example: "  code2lora hooks install . -o .code2lora/adapter",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := gitrepo.Open(c.Context(), args[0], gitrepo.Options{})
+			r, bare, err := openHooked(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			defer r.Close()
+			if err := (follow.Job{Every: o.every, Anchor: follow.Policy{Churn: o.anchorAt}}).Validate(); err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
+			}
 			_, basePath, err := a.resolveBase(c.Context(), o.base) // so that a hook needs no network
 			if err != nil {
 				return err
@@ -52,18 +56,21 @@ to say to a log. A hook that is there already is kept, and runs first.`,
 			if err != nil {
 				return err
 			}
-			command, err := hookCommand(o.store, o.base, basePath, o.checkpoint, o.out)
+			command, err := hookCommand(c, r.Path(), o, basePath)
 			if err != nil {
 				return err
 			}
 			names := follow.Hooks
-			if r.GitDir() == r.Path() {
+			if bare {
 				names = []string{follow.ReceiveHook}
-			} else if o.checkout {
+			} else if checkout {
 				names = append(names[:len(names):len(names)], follow.CheckoutHook)
 			}
 			paths, err := follow.InstallHooks(c.Context(), r, names, command, log)
 			if err != nil {
+				if len(paths) > 0 {
+					a.note("note: installed so far: %s", strings.Join(paths, ", "))
+				}
 				return unusable(err)
 			}
 			return a.print(map[string]any{"hooks": paths, "log": log}, func(w io.Writer) {
@@ -71,51 +78,88 @@ to say to a log. A hook that is there already is kept, and runs first.`,
 			})
 		},
 	}
-	f := c.Flags()
-	f.StringVarP(&o.out, "output", "o", "", "let them write the adapter to `DIR`")
-	f.StringVar(&o.checkpoint, "checkpoint", "", "hypernetwork checkpoint `FILE` (default: the one for the base)")
-	f.StringVar(&o.store, "store", "", "keep states in `WHERE` (default: states in the program's folder)")
-	f.BoolVar(&o.checkout, "checkout", false, "also update after another branch was checked out")
-	baseFlag(c, &o.base)
+	o.add(c)
+	c.Flags().BoolVar(&checkout, "checkout", false, "also update after another branch was checked out")
 	return c
 }
 
-// hookCommand returns the command of a hook. Git runs it in the work tree, or in
-// a bare repository's folder; so paths are absolute, but that of the repository
-// isn't, as work trees share hooks.
-func hookCommand(where, base, basePath, checkpoint, out string) ([]string, error) {
+// openHooked opens a local repository; of a work tree's .git, the work tree.
+func openHooked(ctx context.Context, spec string) (r *gitrepo.Repo, bare bool, err error) {
+	if r, err = gitrepo.Open(ctx, spec, gitrepo.Options{}); err != nil {
+		return nil, false, err
+	}
+	if !r.IsGit() || r.GitDir() != r.Path() {
+		return r, false, nil
+	}
+	if bare, err = r.Bare(ctx); err == nil && !bare {
+		path := r.Path()
+		r.Close()
+		if filepath.Base(path) != ".git" {
+			return nil, false, unusable(fmt.Errorf("%s is the git directory of a work tree: give the work tree, where git runs the hooks", path))
+		}
+		r, err = gitrepo.Open(ctx, filepath.Dir(path), gitrepo.Options{})
+	}
+	return r, bare, err
+}
+
+// hookCommand returns the command of a hook. Git runs it at the top of the work
+// tree, or in a bare repository's folder, with whatever environment the user has
+// then; so store and precision are those of now, and paths are absolute. But
+// those of the repository, and of an adapter within it, aren't, as linked work
+// trees share hooks.
+func hookCommand(c *cobra.Command, repo string, o updateFlags, basePath string) ([]string, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	if base != "" && base == basePath { // a file
-		if base, err = filepath.Abs(base); err != nil {
-			return nil, err
+	root, err := filepath.Abs(store.Root())
+	if err != nil {
+		return nil, err
+	}
+	command := []string{"env", catalog.OfflineVar + "=1", store.HomeVar + "=" + root, program, "update", ".", "--background", "--quiet",
+		"--precision", kernel.CurrentPrecision().String()}
+	if o.checkpoint != "" {
+		if _, err := os.Stat(o.checkpoint); err != nil {
+			return nil, unusable(fmt.Errorf("checkpoint: %w", err))
 		}
 	}
-	command := []string{"env", catalog.OfflineVar + "=1"}
-	if os.Getenv(store.HomeVar) != "" {
-		command = append(command, store.HomeVar+"="+store.Root())
-	}
-	command = append(command, program, "update", ".", "--background", "--quiet")
-	if where != "" && !strings.Contains(where, "://") {
-		if where, err = filepath.Abs(where); err != nil {
-			return nil, err
+	for _, name := range []string{"at", "from", "every", "anchor-at", "keep", "store", "base", "checkpoint", "output"} {
+		f := c.Flags().Lookup(name)
+		if !f.Changed || f.Value.String() == "" {
+			continue
 		}
-	}
-	for _, p := range []*string{&checkpoint, &out} {
-		if *p != "" {
-			if *p, err = filepath.Abs(*p); err != nil {
+		value := f.Value.String()
+		if name == "checkpoint" || name == "output" || name == "base" && value == basePath || name == "store" && !o.shared() {
+			if value, err = filepath.Abs(value); err != nil {
 				return nil, err
 			}
 		}
-	}
-	for _, f := range [][2]string{{"--store", where}, {"--base", base}, {"--checkpoint", checkpoint}, {"--output", out}} {
-		if f[1] != "" {
-			command = append(command, f[0], f[1])
+		if name == "output" {
+			value = inRepo(repo, value)
 		}
+		command = append(command, "--"+name, value)
 	}
 	return command, nil
+}
+
+// inRepo returns a path relative to a repository if it is in there.
+func inRepo(repo, path string) string {
+	for _, root := range []string{repo, realPath(repo)} {
+		for _, p := range []string{path, filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path))} {
+			if rel, err := filepath.Rel(root, p); err == nil && filepath.IsLocal(rel) {
+				return "." + string(filepath.Separator) + rel
+			}
+		}
+	}
+	return path
+}
+
+// realPath resolves links, if the path exists.
+func realPath(path string) string {
+	if p, err := filepath.EvalSymlinks(path); err == nil {
+		return p
+	}
+	return path
 }
 
 func (a *app) hooksRemoveCmd() *cobra.Command {
@@ -124,22 +168,25 @@ func (a *app) hooksRemoveCmd() *cobra.Command {
 		Short: "Remove the hooks, and restore what was there",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := gitrepo.Open(c.Context(), args[0], gitrepo.Options{})
+			r, _, err := openHooked(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			defer r.Close()
 			paths, err := follow.RemoveHooks(c.Context(), r)
 			if err != nil {
-				return unusable(err)
+				err = unusable(err)
+				if len(paths) == 0 {
+					return err
+				}
 			}
-			return a.print(map[string]any{"hooks": append([]string{}, paths...)}, func(w io.Writer) {
+			return errors.Join(err, a.print(map[string]any{"hooks": append([]string{}, paths...)}, func(w io.Writer) {
 				if len(paths) == 0 {
 					fmt.Fprintln(w, "there are none of ours")
 					return
 				}
 				fmt.Fprintf(w, "removed     %s\n", strings.Join(paths, "\n            "))
-			})
+			}))
 		},
 	}
 }

@@ -168,7 +168,8 @@ func (j Job) model() string {
 	return Model(j.Follower)
 }
 
-func (j Job) check() error {
+// Validate reports what is wrong with the numbers of a job.
+func (j Job) Validate() error {
 	var errs []error
 	if j.Every < 0 {
 		errs = append(errs, fmt.Errorf("a state at every %d commits: want at least 1", j.Every))

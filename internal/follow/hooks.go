@@ -1,7 +1,6 @@
 package follow
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/store"
@@ -32,74 +30,141 @@ var (
 	// ErrSharedHooks is returned when other repositories use the folder of hooks
 	// too.
 	ErrSharedHooks = errors.New("the hooks belong to other repositories as well")
+	// ErrTrackedHooks is returned when hooks would become part of what is
+	// committed.
+	ErrTrackedHooks = errors.New("the hooks are in the work tree, and git doesn't ignore them")
 )
 
 // before is the ending of a hook that was there before ours, which runs it.
 const before = ".before-code2lora"
 
-// hookMark is in every hook of ours.
-const hookMark = "# Installed by \"code2lora hooks install\"; \"code2lora hooks remove\" restores what was here.\n"
-
 // InstallHooks writes hooks that run a command, in the background and with its
 // output in a log: they neither delay nor fail what git does. A hook that is there
 // is moved aside and run first, with what git gives it, and its exit status is
-// kept. What is already installed is replaced. It returns the paths.
+// kept. What is already installed is replaced. It returns the paths. If a hook
+// can't be kept so, nothing is changed.
 func InstallHooks(ctx context.Context, r *gitrepo.Repo, names, command []string, log string) ([]string, error) {
-	dir, err := hooksDir(ctx, r)
+	dir, tree, err := hooksDir(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	var paths, scripts []string
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if tree != "" {
+			if err := checkIgnored(ctx, r, tree, path, path+before); err != nil {
+				return nil, err
+			}
+		}
+		how, err := checkHook(path)
+		if err != nil {
+			return nil, err
+		}
+		paths, scripts = append(paths, path), append(scripts, hookScript(how, command, log))
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(log), 0o777); err != nil {
-		return nil, err
-	}
-	var paths []string
-	for _, name := range names {
-		path := filepath.Join(dir, name)
-		if err := installHook(path, hookScript(command, log)); err != nil {
-			return paths, err
+	for i, path := range paths {
+		if err := installHook(path, scripts[i]); err != nil {
+			return paths[:i], err
 		}
-		paths = append(paths, path)
 	}
 	return paths, nil
 }
 
-// installHook writes a hook, and moves a foreign one aside.
-func installHook(path, script string) error {
-	old, err := os.ReadFile(path)
-	switch {
-	case err == nil && !ours(old):
-		if _, err := os.Lstat(path + before); err == nil {
-			return fmt.Errorf("%s: %w: it was made by another program, and %s from an earlier one is still there: join the two, and try again",
-				path, ErrForeignHook, filepath.Base(path)+before)
-		}
-		if err := os.Rename(path, path+before); err != nil {
+func checkIgnored(ctx context.Context, r *gitrepo.Repo, tree string, paths ...string) error {
+	for _, path := range paths {
+		ignored, err := r.Ignored(ctx, tree, path)
+		if err != nil {
 			return err
 		}
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
+		if !ignored {
+			return fmt.Errorf("%s: %w: they hold paths of this machine, and would be committed; add the folder to .gitignore or .git/info/exclude, or call \"code2lora update\" from the hook that is kept there",
+				path, ErrTrackedHooks)
+		}
 	}
-	if err := store.ReplaceFile(path, func(w io.Writer) error {
+	return nil
+}
+
+// checkHook tells how the hook that is at path, or was and is kept aside, has to
+// be run by ours; or why it can't be.
+func checkHook(path string) (runHow, error) {
+	info, err := os.Lstat(path)
+	_, asideErr := os.Lstat(path + before)
+	aside := asideErr == nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !aside:
+		return runNothing, nil
+	case errors.Is(err, fs.ErrNotExist): // an installation or a removal was cut short
+		return howToRun(path + before)
+	case err != nil:
+		return 0, err
+	}
+	if info.Mode().IsRegular() {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return 0, err
+		}
+		if ours(data) {
+			if !unchanged(data) {
+				return 0, fmt.Errorf("%s: %w: it was changed since; move what was added to %s, delete %s, and try again",
+					path, ErrForeignHook, filepath.Base(path)+before, filepath.Base(path))
+			}
+			if aside {
+				return howToRun(path + before)
+			}
+			return runNothing, nil
+		}
+	}
+	if aside {
+		return 0, fmt.Errorf("%s: %w: it was made by another program, and %s from an earlier one is still there: join the two, and try again",
+			path, ErrForeignHook, filepath.Base(path)+before)
+	}
+	return howToRun(path)
+}
+
+// installHook writes a hook, and moves a foreign one aside; if that fails, the
+// one that was there is back.
+func installHook(path, script string) error {
+	made := path + ".code2lora-new"
+	if err := store.ReplaceFile(made, func(w io.Writer) error {
 		_, err := io.WriteString(w, script)
 		return err
 	}); err != nil {
 		return err
 	}
-	info, err := os.Stat(path)
+	defer os.Remove(made) // unless it was renamed
+	info, err := os.Stat(made)
 	if err != nil {
 		return err
 	}
 	mode := info.Mode().Perm()
-	return os.Chmod(path, mode|mode>>2&0o111) // who may read it may run it
+	if err := os.Chmod(made, mode|mode>>2&0o111); err != nil { // who may read it may run it
+		return err
+	}
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	moved := err == nil && !ours(old)
+	if moved {
+		if err := os.Rename(path, path+before); err != nil {
+			return err
+		}
+	}
+	if err = store.Rename(made, path); err != nil && moved {
+		err = errors.Join(err, os.Rename(path+before, path))
+	}
+	return err
 }
 
 // RemoveHooks removes what InstallHooks has written, puts back what was there
 // before, and returns the paths. Hooks of others are left alone; one of ours that
-// has been changed since is an error.
+// has been changed since is an error, and doesn't keep the others from being
+// removed.
 func RemoveHooks(ctx context.Context, r *gitrepo.Repo) ([]string, error) {
-	dir, err := hooksDir(ctx, r)
+	dir, _, err := hooksDir(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -107,58 +172,75 @@ func RemoveHooks(ctx context.Context, r *gitrepo.Repo) ([]string, error) {
 	var errs []error
 	for _, name := range append(slices.Clone(Hooks), CheckoutHook, ReceiveHook) {
 		path := filepath.Join(dir, name)
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && !ours(data) {
-			continue
-		}
-		if err == nil && !bytes.HasSuffix(data, []byte(hookEnd)) {
-			err = fmt.Errorf("%s: %w: something was added; take the part of code2lora out by hand, and move %s back if it is there",
-				path, ErrForeignHook, name+before)
-		}
-		if err == nil {
-			err = restoreHook(path)
-		}
+		removed, err := removeHook(path)
 		if err != nil {
 			errs = append(errs, err)
-			continue
+		} else if removed {
+			paths = append(paths, path)
 		}
-		paths = append(paths, path)
 	}
 	return paths, errors.Join(errs...)
 }
 
-func restoreHook(path string) error {
-	err := os.Rename(path+before, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.Remove(path)
+func removeHook(path string) (removed bool, err error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // or ours was deleted by hand
+		err := os.Rename(path+before, path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return err == nil, err
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, nil
 	}
-	return err
+	data, err := os.ReadFile(path)
+	if err != nil || !ours(data) {
+		return false, err
+	}
+	if !unchanged(data) {
+		return false, fmt.Errorf("%s: %w: it was changed since; take the part of code2lora out by hand, and move %s back if it is there",
+			path, ErrForeignHook, filepath.Base(path)+before)
+	}
+	err = os.Rename(path+before, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Remove(path)
+	}
+	return err == nil, err
 }
 
-// ours tells whether a hook begins like one of ours.
-func ours(hook []byte) bool { return bytes.HasPrefix(hook, []byte("#!/bin/sh\n"+hookMark)) }
-
-// hooksDir returns the folder of hooks, unless other repositories may use it.
-func hooksDir(ctx context.Context, r *gitrepo.Repo) (string, error) {
-	dir, err := r.HooksDir(ctx)
-	if err != nil {
-		return "", err
+// hooksDir returns the folder of hooks, unless other repositories may use it. If
+// it is in a work tree, not in the git directory, tree is that.
+func hooksDir(ctx context.Context, r *gitrepo.Repo) (dir, tree string, err error) {
+	if dir, err = r.HooksDir(ctx); err != nil {
+		return "", "", err
 	}
 	common, err := r.CommonDir()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	roots := []string{common, r.Path()}
+	if within(common, dir) {
+		return dir, "", nil
+	}
+	trees := []string{r.Path()}
 	if filepath.Base(common) == ".git" { // the main work tree, if r is a linked one
-		roots = append(roots, filepath.Dir(common))
+		trees = append(trees, filepath.Dir(common))
 	}
-	for _, root := range roots {
-		if rel, err := filepath.Rel(real(root), real(dir)); err == nil && filepath.IsLocal(rel) {
-			return dir, nil
+	for _, tree := range trees {
+		if within(tree, dir) {
+			return dir, tree, nil
 		}
 	}
-	return "", fmt.Errorf("%s: %w (core.hooksPath is set for all): call \"code2lora update\" from there yourself, or set core.hooksPath for this repository, as with git config --local core.hooksPath %s",
+	return "", "", fmt.Errorf("%s: %w (core.hooksPath is set for all): call \"code2lora update\" from there yourself, or set core.hooksPath for this repository, as with git config --local core.hooksPath %s",
 		dir, ErrSharedHooks, filepath.Join(common, "hooks"))
+}
+
+// within tells whether a path is in a folder, or is the folder.
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(real(dir), real(path))
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // real resolves links as far as the path exists.
@@ -171,34 +253,3 @@ func real(path string) string {
 	}
 	return path
 }
-
-// maxLog is the size of a log, in bytes, at which it is begun anew.
-const maxLog = 1 << 20
-
-const hookEnd = "exit $status\n# end of code2lora\n"
-
-// hookScript returns a hook for sh. All but the hook that was there before
-// happens in the background, away from the terminal.
-func hookScript(command []string, log string) string {
-	quoted := make([]string, len(command))
-	for i, word := range command {
-		quoted[i] = quote(word)
-	}
-	return fmt.Sprintf(`#!/bin/sh
-%sstatus=0
-if [ -x "$0%s" ]; then
-	"$0%s" "$@"
-	status=$?
-fi
-(
-	log=%s
-	if [ -f "$log" ] && [ "$(wc -c <"$log")" -gt %d ]; then : >"$log"; fi
-	exec </dev/null >>"$log" 2>&1
-	trap '' HUP INT
-	nice -n 10 %s
-) </dev/null >/dev/null 2>&1 &
-%s`, hookMark, before, before, quote(log), maxLog, strings.Join(quoted, " "), hookEnd)
-}
-
-// quote makes a word of sh.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -110,9 +110,18 @@ func TestHooksElsewhere(t *testing.T) {
 	r.commits("a")
 	// A folder in the work tree.
 	r.git("config", "core.hooksPath", ".husky")
+	if paths, err := InstallHooks(t.Context(), open(t, r.dir), Hooks, command, log); !errors.Is(err, ErrTrackedHooks) || len(paths) > 0 {
+		t.Errorf("a folder that is committed: got %q, %v, want %v", paths, err, ErrTrackedHooks)
+	}
+	r.write(".husky/.gitignore", "*\n")
 	paths, err := InstallHooks(t.Context(), open(t, r.dir), Hooks, command, log)
 	if err != nil || !strings.HasSuffix(paths[0], filepath.Join("work", ".husky", "post-commit")) {
 		t.Errorf("got %q, %v, want them in .husky", paths, err)
+	}
+	r.write(".husky/post-commit", "tracked\n")
+	r.git("add", "-f", ".husky/post-commit")
+	if _, err := InstallHooks(t.Context(), open(t, r.dir), Hooks, command, log); !errors.Is(err, ErrTrackedHooks) {
+		t.Errorf("a hook that is tracked: got %v, want %v", err, ErrTrackedHooks)
 	}
 	// A linked work tree has the hooks of its repository.
 	r.git("config", "--unset", "core.hooksPath")
@@ -165,5 +174,143 @@ func TestHookRefused(t *testing.T) {
 	}
 	if _, err := InstallHooks(t.Context(), g, Hooks, []string{"true"}, log); !errors.Is(err, ErrForeignHook) {
 		t.Errorf("no room for the hook that is there: got %v, want %v", err, ErrForeignHook)
+	}
+}
+
+// TestHookEdited holds that what a user has written into a hook of ours stays.
+func TestHookEdited(t *testing.T) {
+	r := newRepo(t)
+	r.commits("a")
+	g, log := open(t, r.dir), filepath.Join(t.TempDir(), "log")
+	path := filepath.Join(r.dir, ".git", "hooks", "post-commit")
+	if _, err := InstallHooks(t.Context(), g, Hooks, []string{"true"}, log); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := strings.Replace(string(data), "status=0\n", "status=0\necho mine\n", 1)
+	if err := os.WriteFile(path, []byte(edited), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if paths, err := InstallHooks(t.Context(), g, Hooks, []string{"false"}, log); !errors.Is(err, ErrForeignHook) || len(paths) > 0 {
+		t.Errorf("install: got %q, %v, want %v before anything is written", paths, err, ErrForeignHook)
+	}
+	if _, err := RemoveHooks(t.Context(), g); !errors.Is(err, ErrForeignHook) {
+		t.Errorf("remove: got %v, want %v", err, ErrForeignHook)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != edited {
+		t.Errorf("the hook is now %q, %v, want it as edited", got, err)
+	}
+}
+
+// TestHookNames keeps hooks that look at the name that they are called by.
+func TestHookNames(t *testing.T) {
+	for _, c := range []struct {
+		name, script string
+		kept         bool
+		wrote        string
+	}{
+		{"husky", "#!/usr/bin/env sh\n. \"$(dirname \"$0\")/h\"\n", true, "post-commit"},
+		{"sh", "#!/bin/sh\nset -e\nbasename \"$0\" >name.txt\nexit 0\n", true, "post-commit"},
+		{"folder", "#!/bin/sh -e\ncd \"$(dirname \"$0\")\"\necho post-commit >../../name.txt\n", true, "post-commit"},
+		{"options", "#!/bin/sh -e\nbasename \"$0\" >name.txt\n", false, ""},
+		{"python", "#!/usr/bin/env python3\nimport sys\nprint(sys.argv[0])\n", false, ""},
+		{"program", "\x7fELF", false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRepo(t)
+			r.commits("a")
+			r.write(".git/hooks/h", "basename \"$0\" >name.txt\n")
+			path := filepath.Join(r.dir, ".git", "hooks", "post-commit")
+			r.write(".git/hooks/post-commit", c.script)
+			if err := os.Chmod(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			_, err := InstallHooks(t.Context(), open(t, r.dir), Hooks, []string{"true"}, filepath.Join(t.TempDir(), "log"))
+			if !c.kept {
+				if !errors.Is(err, ErrForeignHook) {
+					t.Errorf("got %v, want %v", err, ErrForeignHook)
+				}
+				if data, err := os.ReadFile(path); err != nil || string(data) != c.script {
+					t.Errorf("the hook is now %q, %v, want it untouched", data, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.commits("b")
+			if data, err := os.ReadFile(filepath.Join(r.dir, "name.txt")); err != nil || strings.TrimSpace(string(data)) != c.wrote {
+				t.Errorf("its name was %q, %v, want %q", data, err, c.wrote)
+			}
+		})
+	}
+}
+
+// TestHookAside brings back a hook from an installation that was cut short, and
+// leaves a link that leads nowhere.
+func TestHookAside(t *testing.T) {
+	r := newRepo(t)
+	r.commits("a")
+	g, log := open(t, r.dir), filepath.Join(t.TempDir(), "log")
+	path := filepath.Join(r.dir, ".git", "hooks", "post-commit")
+	r.write(".git/hooks/post-commit"+before, "#!/bin/sh\necho theirs\n")
+	if removed, err := RemoveHooks(t.Context(), g); err != nil || len(removed) != 1 {
+		t.Errorf("got %q, %v, want the hook restored", removed, err)
+	}
+	if data, err := os.ReadFile(path); err != nil || !strings.Contains(string(data), "theirs") {
+		t.Errorf("the hook that was there: got %q, %v", data, err)
+	}
+	if err := os.Rename(path, path+before); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := InstallHooks(t.Context(), g, Hooks, []string{"true"}, log); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(path); err != nil || !strings.Contains(string(data), before) {
+		t.Errorf("the hook %q, %v, doesn't run the one that is aside", data, err)
+	}
+	if _, err := RemoveHooks(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", path); err != nil {
+		t.Skip(err)
+	}
+	if _, err := InstallHooks(t.Context(), g, Hooks, []string{"true"}, log); !errors.Is(err, ErrForeignHook) {
+		t.Errorf("a link to nothing: got %v, want %v", err, ErrForeignHook)
+	}
+	if _, err := RemoveHooks(t.Context(), g); err != nil {
+		t.Error(err)
+	}
+	if to, err := os.Readlink(path); err != nil || to != "nowhere" {
+		t.Errorf("the link leads to %q, %v, want it untouched", to, err)
+	}
+}
+
+// TestHookLog holds that a hook runs where its log can't be written, and makes
+// the folder where it can.
+func TestHookLog(t *testing.T) {
+	for _, clear := range []bool{true, false} {
+		r := newRepo(t)
+		dir := t.TempDir()
+		log, done := filepath.Join(dir, "hooks", "log"), filepath.Join(dir, "done")
+		if !clear { // a file where the folder should be
+			if err := os.WriteFile(filepath.Join(dir, "hooks"), nil, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := InstallHooks(t.Context(), open(t, r.dir), Hooks, []string{"sh", "-c", "echo ran; echo ran >\"$1\"", "sh", done}, log); err != nil {
+			t.Fatal(err)
+		}
+		r.commits("a")
+		hookOutput(t, done, 1)
+		if clear {
+			hookOutput(t, log, 1)
+		}
 	}
 }

@@ -28,7 +28,7 @@ type run struct {
 }
 
 func newRun(ctx context.Context, j Job, report func(Applied)) (*run, error) {
-	if err := j.check(); err != nil {
+	if err := j.Validate(); err != nil {
 		return nil, err
 	}
 	h, err := readHistory(ctx, j)

@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -83,4 +84,37 @@ func (r *Repo) Edited(ctx context.Context) ([]string, error) {
 		found = append(found, "replace refs")
 	}
 	return found, nil
+}
+
+// Ignored tells whether git leaves a path alone that is in a work tree: that it
+// is ignored and not tracked, by the user's configuration too.
+func (r *Repo) Ignored(ctx context.Context, tree, path string) (bool, error) {
+	if r.git == nil {
+		return false, fmt.Errorf("%s: %w, so nothing is ignored", r.path, ErrNotGit)
+	}
+	cmd := exec.CommandContext(ctx, r.git.bin, "-c", "safe.directory=*", "check-ignore", "--quiet", "--", path)
+	cmd.Dir, cmd.Env = tree, environment(true)
+	stderr := tail{max: 4096}
+	cmd.Stderr = &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return false, nil
+	}
+	if err := wrap(ctx, "check-ignore", &stderr, err); err != nil {
+		return false, fmt.Errorf("%s: %w", path, err)
+	}
+	return true, nil
+}
+
+// Bare tells whether a git directory says that it has no work tree.
+func (r *Repo) Bare(ctx context.Context) (bool, error) {
+	if r.git == nil {
+		return false, fmt.Errorf("%s: %w", r.path, ErrNotGit)
+	}
+	out, err := r.git.output(ctx, "rev-parse", "--is-bare-repository")
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", r.path, err)
+	}
+	return out == "true", nil
 }
