@@ -77,13 +77,25 @@ func (r *Repo) History(ctx context.Context, ref, from string, fn func(Step) erro
 		return stopped
 	}
 	for {
-		err = r.steps(ctx, id, last, "-M", step)
+		var cut string
+		cut, err = r.steps(ctx, id, last, "-M", step)
 		if stopped != nil || !isMissing(err) {
 			break
 		}
 		// To find renames git reads contents, and a partial clone hasn't all of
-		// them. Then this one commit has none.
-		err = r.steps(ctx, id, last, "--no-renames", func(s Step) error {
+		// them. The commit in which the output ended may be whole: git dies in
+		// the next one before it has written anything of that.
+		if cut != "" {
+			_, err = r.steps(ctx, cut, last, "-M", step)
+			if err == nil && last == cut {
+				continue
+			}
+			if stopped != nil || err != nil && !isMissing(err) {
+				break
+			}
+		}
+		// This one commit has no renames.
+		_, err = r.steps(ctx, id, last, "--no-renames", func(s Step) error {
 			if err := step(s); err != nil {
 				return err
 			}
@@ -108,16 +120,26 @@ func (r *Repo) History(ctx context.Context, ref, from string, fn func(Step) erro
 // errOneStep ends a history behind one commit.
 var errOneStep = errors.New("one step is enough")
 
-// steps runs git log behind a commit, or from the root on.
-func (r *Repo) steps(ctx context.Context, id, behind, renames string, step func(Step) error) error {
+// steps runs git log behind a commit, or from the root on. If that ends early,
+// cut is the id of the commit in which it did, and step isn't called for it.
+func (r *Repo) steps(ctx context.Context, id, behind, renames string, step func(Step) error) (cut string, err error) {
 	args := []string{"log", "-z", "--raw", "--no-abbrev", renames, "-l1000", "-m", "--first-parent", "--reverse", "--no-color",
 		"--no-show-signature", "--no-mailmap", "--encoding=UTF-8", "--date=raw", "--format=" + stepMark + "%x00%H%x00%T%x00%P%x00%ad%x00%s", id}
 	if behind != "" {
 		args = append(args, "^"+behind)
 	}
-	return r.git.stream(ctx, nil, func(out io.Reader) error {
-		return readSteps(bufio.NewReaderSize(out, 1<<16), step)
+	var last *Step
+	err = r.git.stream(ctx, nil, func(out io.Reader) (err error) {
+		last, err = readSteps(bufio.NewReaderSize(out, 1<<16), step)
+		return err
 	}, append(args, "--")...)
+	if last == nil {
+		return "", err
+	}
+	if err != nil {
+		return last.ID, err
+	}
+	return "", step(*last)
 }
 
 // isMissing tells whether git ended since an object isn't there.
@@ -134,7 +156,10 @@ const stepMark = "commit"
 //
 //	commit NUL ID NUL TREE NUL PARENTS NUL DATE NUL SUBJECT NUL
 //	LF :OLDMODE MODE OLDID ID STATUS NUL PATH NUL [PATH NUL] :...
-func readSteps(r *bufio.Reader, fn func(Step) error) error {
+//
+// It calls fn for each commit that another one follows. The last one it returns:
+// only the exit status of the process tells that nothing of it is missing.
+func readSteps(r *bufio.Reader, fn func(Step) error) (last *Step, err error) {
 	next := func() (string, error) {
 		s, err := r.ReadString(0)
 		if err != nil {
@@ -145,24 +170,30 @@ func readSteps(r *bufio.Reader, fn func(Step) error) error {
 	field, err := next()
 	for {
 		if errors.Is(err, io.EOF) && field == "" {
-			return nil
+			return last, nil
 		}
 		if err != nil {
-			return outputEnded(err)
+			return last, outputEnded(err)
 		}
 		if field != stepMark {
-			return fmt.Errorf("git log: field %q: want %q, the beginning of a commit", field, stepMark)
+			return nil, fmt.Errorf("git log: field %q: want %q, the beginning of a commit", field, stepMark)
+		}
+		if last != nil {
+			if err := fn(*last); err != nil {
+				return nil, err
+			}
+			last = nil
 		}
 		var head [5]string
 		for i := range head {
 			if head[i], err = next(); err != nil {
-				return outputEnded(err)
+				return nil, outputEnded(err)
 			}
 		}
-		s := Step{Commit: Commit{ID: head[0], Parents: strings.Fields(head[2]), Time: parseRawDate(head[3]),
+		last = &Step{Commit: Commit{ID: head[0], Parents: strings.Fields(head[2]), Time: parseRawDate(head[3]),
 			Subject: strings.ToValidUTF8(head[4], "\uFFFD")}, Tree: head[1]}
-		if !isHex(s.ID) {
-			return fmt.Errorf("git log: commit id %q is not one of git's", s.ID)
+		if !isHex(last.ID) {
+			return nil, fmt.Errorf("git log: commit id %q is not one of git's", last.ID)
 		}
 		for {
 			if field, err = next(); err != nil {
@@ -174,12 +205,9 @@ func readSteps(r *bufio.Reader, fn func(Step) error) error {
 			}
 			c, err := readChange(entry, next)
 			if err != nil {
-				return err
+				return last, err
 			}
-			s.Changes = append(s.Changes, c)
-		}
-		if ferr := fn(s); ferr != nil {
-			return ferr
+			last.Changes = append(last.Changes, c)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -238,6 +239,70 @@ func TestHistoryMissing(t *testing.T) {
 	}
 }
 
+// TestStepsCut ends the output of git log everywhere: what has been cut must not
+// be taken for a commit.
+func TestStepsCut(t *testing.T) {
+	a, b, none := strings.Repeat("a", 40), strings.Repeat("b", 40), strings.Repeat("0", 40)
+	commit := func(id string) string {
+		entry := ":000000 100644 " + none + " " + id + " A\x00"
+		return "commit\x00" + id + "\x00" + id + "\x00\x001 +0000\x00s\x00\n" + entry + "p.py\x00" + entry + "q.py\x00"
+	}
+	first, out := commit(a), commit(a)+commit(b)
+	for n := range len(out) + 1 {
+		called := 0
+		last, err := readSteps(bufio.NewReader(strings.NewReader(out[:n])), func(s Step) error {
+			called++
+			if s.ID != a || len(s.Changes) != 2 {
+				t.Errorf("output cut at %d: got %v, want the whole first commit", n, s)
+			}
+			return nil
+		})
+		want := 0
+		if n >= len(first)+len("commit\x00") {
+			want = 1
+		}
+		if called != want {
+			t.Errorf("output cut at %d: %d commits, want %d", n, called, want)
+		}
+		whole := n == len(first) || n == len(out)
+		if whole && (err != nil || last == nil || len(last.Changes) != 2) {
+			t.Errorf("output cut at %d: got %v, %v, want a whole commit", n, last, err)
+		}
+		if whole || n == 0 || errors.Is(err, errOutputEnded) {
+			continue
+		}
+		if err != nil || last == nil || len(last.Changes) == 2 { // a cut between entries only the status tells
+			t.Errorf("output cut at %d: got %v, %v, want an early end", n, last, err)
+		}
+	}
+}
+
+// TestHistoryKilled follows a history whose git writes half of a commit, and dies.
+func TestHistoryKilled(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a shell")
+	}
+	r := openAt(t, newBare(t, eventful()...), Options{})
+	want, all := steps(t, r, "main", "")
+	script := filepath.Join(t.TempDir(), "git")
+	writeFile(t, script, "#!/bin/sh\ncase \" $* \" in *\" log \"*) '"+r.git.bin+"' \"$@\" | head -c 1100; exit 137 ;; esac\nexec '"+r.git.bin+"' \"$@\"\n")
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.git.bin = script
+	n := 0
+	err := r.History(t.Context(), "main", "", func(s Step) error {
+		if len(s.Changes) != len(all[n].Changes) {
+			t.Errorf("%s: got %d changes, want %d", want[n], len(s.Changes), len(all[n].Changes))
+		}
+		n++
+		return nil
+	})
+	if err == nil || n == 0 || n == len(all) {
+		t.Errorf("got %d commits, %v, want some and an error", n, err)
+	}
+}
+
 func TestNewPath(t *testing.T) {
 	for line, want := range map[string]string{
 		"diff --git a/x.py b/x.py":                     "x.py",
@@ -260,7 +325,7 @@ func FuzzSteps(f *testing.F) {
 	f.Add("commit\x00" + id + "\x00" + id + "\x00\x001 +0000\x00s\x00commit\x00" + id + "\x00")
 	f.Add("\n:1 2 3 4 R100\x00a\x00b\x00")
 	f.Fuzz(func(t *testing.T, s string) {
-		_ = readSteps(bufio.NewReader(strings.NewReader(s)), func(s Step) error {
+		_, _ = readSteps(bufio.NewReader(strings.NewReader(s)), func(s Step) error {
 			for _, c := range s.Changes {
 				if c.Blob != "" && !isHex(c.Blob) {
 					t.Errorf("blob %q", c.Blob)
