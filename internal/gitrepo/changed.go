@@ -1,13 +1,10 @@
 package gitrepo
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // Changed is a [Repo.Snapshot] of a commit that knows of those paths only that
@@ -49,36 +46,26 @@ func (r *Repo) Changed(ctx context.Context, step Step, f Filter) (*Snapshot, err
 
 // sizes fills in the sizes of blobs, but of those that are not there.
 func (r *Repo) sizes(ctx context.Context, entries []treeEntry) error {
-	var files []File
-	var at []int
-	for i, e := range entries {
-		if e.kind == "blob" {
-			files, at = append(files, File{BlobID: e.id}), append(at, i)
-		}
-	}
-	if len(files) == 0 {
+	if len(entries) == 0 {
 		return ctx.Err()
 	}
-	return r.git.stream(ctx, &idReader{files: files}, func(out io.Reader) error {
-		b := bufio.NewReader(out)
-		for n, f := range files {
-			line, err := b.ReadString('\n')
-			if err != nil {
-				return outputEnded(err)
-			}
-			answer := strings.Fields(line)
-			switch {
-			case len(answer) == 2 && answer[1] == "missing":
-				continue
-			case len(answer) != 3 || answer[0] != f.BlobID || answer[1] != "blob":
-				return fmt.Errorf("file %q: git cat-file answered %q, want blob %s", entries[at[n]].path, strings.TrimSpace(line), f.BlobID)
-			}
-			size, err := strconv.ParseInt(answer[2], 10, 64)
-			if err != nil || size < 0 {
-				return fmt.Errorf("file %q: git cat-file answered size %q of blob %s", entries[at[n]].path, answer[2], f.BlobID)
-			}
-			entries[at[n]].size = size
+	blobs, err := r.Sizes(ctx)
+	if err != nil {
+		return err
+	}
+	defer blobs.Close()
+	for i, e := range entries {
+		if e.kind != "blob" {
+			continue
 		}
-		return nil
-	}, "cat-file", "--batch-check", "--buffer")
+		size, err := blobs.Of(e.id)
+		if errors.Is(err, ErrMissingObject) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("file %q: %w", e.path, err)
+		}
+		entries[i].size = size
+	}
+	return nil
 }

@@ -39,7 +39,7 @@ var diffOptions = []string{"-r", "-p", "-U3", "-l1000", "--full-index", "--no-co
 	"--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers", "--no-relative"}
 
 func (d *Diffs) start() (err error) {
-	d.p, err = d.repo.git.pipe(d.ctx, append([]string{"diff-tree", "--stdin", "-M"}, diffOptions...)...)
+	d.p, err = d.repo.pipe(d.ctx, append([]string{"diff-tree", "--stdin", "-M"}, diffOptions...)...)
 	return err
 }
 
@@ -98,17 +98,17 @@ const maxPaths = 200
 // looking for renames. It doesn't read what else has changed.
 func (d *Diffs) single(from, to string, max int, keep func(path string) bool) (text string, cut bool, err error) {
 	var paths []string
-	err = d.repo.git.stream(d.ctx, nil, func(out io.Reader) error {
-		b := bufio.NewReader(out)
+	err = d.repo.stream(d.ctx, nil, func(out io.Reader) error {
+		next := fields(bufio.NewReader(out))
 		for {
-			path, err := b.ReadString(0)
+			path, err := next()
 			if errors.Is(err, io.EOF) && path == "" {
 				return nil
 			}
 			if err != nil {
 				return outputEnded(err)
 			}
-			if path = path[:len(path)-1]; keep(path) {
+			if keep(path) {
 				paths = append(paths, path)
 			}
 		}
@@ -117,7 +117,7 @@ func (d *Diffs) single(from, to string, max int, keep func(path string) bool) (t
 		return "", false, err
 	}
 	for chunk := range slices.Chunk(paths, maxPaths) {
-		err = d.repo.git.stream(d.ctx, nil, func(out io.Reader) error {
+		err = d.repo.stream(d.ctx, nil, func(out io.Reader) error {
 			part, more, err := readDiff(bufio.NewReaderSize(io.MultiReader(strings.NewReader("\n"), out, strings.NewReader(diffEnd)), 1<<16), max-len(text), keep)
 			text, cut = text+part, cut || more
 			return err

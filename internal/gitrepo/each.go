@@ -54,7 +54,7 @@ func (s *Snapshot) blobs(ctx context.Context, files []File, fn func(File, []byte
 			return fmt.Errorf("file %q: blob id %q is not one of git's", f.Path, f.BlobID)
 		}
 	}
-	return s.repo.git.stream(ctx, &idReader{files: files}, func(out io.Reader) error {
+	return s.repo.stream(ctx, &idReader{files: files}, func(out io.Reader) error {
 		r := bufio.NewReaderSize(out, 1<<16)
 		for _, f := range files {
 			raw, err := readBlob(r, f)

@@ -20,7 +20,7 @@ func (r *Repo) Top(ctx context.Context, ref string) ([]File, error) {
 		return nil, fmt.Errorf("reading %s: %w", r.name, err)
 	}
 	var files []File
-	err = r.git.stream(ctx, nil, func(out io.Reader) error {
+	err = r.stream(ctx, nil, func(out io.Reader) error {
 		b := bufio.NewReader(out)
 		for {
 			line, err := b.ReadBytes(0)

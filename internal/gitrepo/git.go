@@ -14,8 +14,9 @@ import (
 
 // git runs the git program on one git directory.
 type git struct {
-	bin string // path of the program
-	dir string // absolute git directory
+	bin string   // path of the program
+	dir string   // absolute git directory
+	env []string // variables besides those of environment
 }
 
 // findGit returns the path of the git program.
@@ -35,6 +36,7 @@ var hardening = []string{
 	"-c", "safe.directory=*",
 	"-c", "core.fsmonitor=false",
 	"-c", "core.hooksPath=" + os.DevNull,
+	"-c", "core.attributesFile=" + os.DevNull,
 	"-c", "core.askPass=",
 	"-c", "log.showSignature=false",
 	"-c", "protocol.ext.allow=never",
@@ -77,7 +79,7 @@ func environment(network bool) []string {
 		return append(env, "GIT_ALLOW_PROTOCOL="+strings.Join(fetchProtocols, ":"))
 	}
 	return append(env,
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull,
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_ATTR_NOSYSTEM=1",
 		"GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none",
 	)
 }
@@ -87,7 +89,7 @@ func (g *git) command(ctx context.Context, network bool, args ...string) *exec.C
 	all := append([]string{"--git-dir=" + g.dir}, hardening...)
 	cmd := exec.CommandContext(ctx, g.bin, append(all, args...)...)
 	cmd.Dir = g.dir
-	cmd.Env = environment(network)
+	cmd.Env = append(environment(network), g.env...)
 	cmd.WaitDelay = 2 * time.Second
 	isolate(cmd)
 	return cmd

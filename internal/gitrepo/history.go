@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -129,7 +130,7 @@ func (r *Repo) steps(ctx context.Context, id, behind, renames string, step func(
 		args = append(args, "^"+behind)
 	}
 	var last *Step
-	err = r.git.stream(ctx, nil, func(out io.Reader) (err error) {
+	err = r.stream(ctx, nil, func(out io.Reader) (err error) {
 		last, err = readSteps(bufio.NewReaderSize(out, 1<<16), step)
 		return err
 	}, append(args, "--")...)
@@ -145,7 +146,8 @@ func (r *Repo) steps(ctx context.Context, id, behind, renames string, step func(
 // isMissing tells whether git ended since an object isn't there.
 func isMissing(err error) bool {
 	var exit *gitError
-	return errors.As(err, &exit) && (strings.Contains(exit.stderr, "unable to read") || strings.Contains(exit.stderr, "missing"))
+	return errors.As(err, &exit) && slices.ContainsFunc([]string{"unable to read", "missing", "could not fetch", "promisor remote"},
+		func(s string) bool { return strings.Contains(exit.stderr, s) })
 }
 
 // stepMark begins each commit in the output of git log. No entry of --raw can
@@ -160,13 +162,7 @@ const stepMark = "commit"
 // It calls fn for each commit that another one follows. The last one it returns:
 // only the exit status of the process tells that nothing of it is missing.
 func readSteps(r *bufio.Reader, fn func(Step) error) (last *Step, err error) {
-	next := func() (string, error) {
-		s, err := r.ReadString(0)
-		if err != nil {
-			return s, err
-		}
-		return s[:len(s)-1], nil
-	}
+	next := fields(r)
 	field, err := next()
 	for {
 		if errors.Is(err, io.EOF) && field == "" {
@@ -209,6 +205,15 @@ func readSteps(r *bufio.Reader, fn func(Step) error) (last *Step, err error) {
 			}
 			last.Changes = append(last.Changes, c)
 		}
+	}
+}
+
+// fields returns a function that reads up to the next NUL, which it drops. With an
+// error it returns what came before that.
+func fields(r *bufio.Reader) func() (string, error) {
+	return func() (string, error) {
+		s, err := r.ReadString(0)
+		return strings.TrimSuffix(s, "\x00"), err
 	}
 }
 

@@ -289,6 +289,7 @@ func TestHistoryKilled(t *testing.T) {
 	if err := os.Chmod(script, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	r = openAt(t, r.path, Options{})
 	r.git.bin = script
 	n := 0
 	err := r.History(t.Context(), "main", "", func(s Step) error {

@@ -37,6 +37,9 @@ type Repo struct {
 	archived []Skip // entries of an archive that were not extracted
 	temp     string // removed by Close
 	closing  sync.Once
+
+	viewing sync.Mutex
+	view    *git // see objects; nil until it is needed
 }
 
 // Open opens a work tree, bare repository, git directory, URL, source tree
@@ -111,12 +114,19 @@ func (r *Repo) Path() string { return r.path }
 // only [Repo.Snapshot] with an empty ref.
 func (r *Repo) IsGit() bool { return r.git != nil }
 
-// Close removes what Open extracted. It may be called more than once.
+// Close removes what Open extracted, and other temporary files. It may be called
+// more than once.
 func (r *Repo) Close() error {
+	r.viewing.Lock()
+	defer r.viewing.Unlock()
 	var err error
+	if r.view != nil {
+		err = os.RemoveAll(r.view.dir)
+		r.view = nil
+	}
 	r.closing.Do(func() {
 		if r.temp != "" {
-			err = os.RemoveAll(r.temp)
+			err = errors.Join(err, os.RemoveAll(r.temp))
 		}
 	})
 	return err

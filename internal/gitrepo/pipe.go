@@ -84,7 +84,7 @@ func (r *Repo) Blobs(ctx context.Context) (*Blobs, error) {
 	if r.git == nil {
 		return nil, fmt.Errorf("%s: %w, so it has no objects", r.path, ErrNotGit)
 	}
-	p, err := r.git.pipe(ctx, "cat-file", "--batch")
+	p, err := r.pipe(ctx, "cat-file", "--batch")
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (r *Repo) Sizes(ctx context.Context) (*Sizes, error) {
 	if r.git == nil {
 		return nil, fmt.Errorf("%s: %w, so it has no objects", r.path, ErrNotGit)
 	}
-	p, err := r.git.pipe(ctx, "cat-file", "--batch-check=%(objectsize)")
+	p, err := r.pipe(ctx, "cat-file", "--batch-check=%(objectsize)")
 	if err != nil {
 		return nil, err
 	}
@@ -148,15 +148,8 @@ func (r *Repo) Changes(ctx context.Context, from, to string) ([]Change, error) {
 		return nil, fmt.Errorf("changes of %s from %q to %q: want the full ids of two trees", r.name, from, to)
 	}
 	var changes []Change
-	err := r.git.stream(ctx, nil, func(out io.Reader) error {
-		b := bufio.NewReaderSize(out, 1<<16)
-		next := func() (string, error) {
-			s, err := b.ReadString(0)
-			if err != nil {
-				return s, err
-			}
-			return s[:len(s)-1], nil
-		}
+	err := r.stream(ctx, nil, func(out io.Reader) error {
+		next := fields(bufio.NewReaderSize(out, 1<<16))
 		for {
 			field, err := next()
 			if errors.Is(err, io.EOF) && field == "" {

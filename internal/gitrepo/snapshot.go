@@ -149,7 +149,7 @@ func (s *Snapshot) list(ctx context.Context, ref string, m *matcher) error {
 	if err != nil {
 		return fmt.Errorf("tree of commit %s: %w: %w", commit, ErrMissingObject, err)
 	}
-	err = g.stream(ctx, nil, func(out io.Reader) error {
+	err = s.repo.stream(ctx, nil, func(out io.Reader) error {
 		r := bufio.NewReaderSize(out, 1<<16)
 		for {
 			line, err := r.ReadBytes(0)

@@ -1,0 +1,84 @@
+package gitrepo
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// partialClone makes a clone without the blobs of more than 100 bytes.
+func partialClone(t *testing.T, history ...change) *Repo {
+	t.Helper()
+	dir := newBare(t, history...)
+	runGit(t, dir, "", "config", "uploadpack.allowFilter", "true")
+	clone := filepath.Join(t.TempDir(), "clone.git")
+	runGit(t, "", "", "clone", "--quiet", "--bare", "--filter=blob:limit=100", "file://"+filepath.ToSlash(dir), clone)
+	if got := runGit(t, clone, "", "config", "remote.origin.promisor"); got != "true" {
+		t.Skip("git made no partial clone")
+	}
+	return openAt(t, clone, Options{})
+}
+
+func TestPartialClone(t *testing.T) {
+	big := strings.Repeat(longText, 4)
+	r := partialClone(t,
+		change{message: "root", files: []entry{{"", "big.bin", big}, {"", "a.py", longText}}},
+		change{message: "rename", files: []entry{{"", "big.bin", big}, {"", "c.py", longText + "x\n"}}},
+		change{message: "big", files: []entry{{"", "big2.bin", big + "x\n"}, {"", "c.py", longText + "y\n"}}},
+		change{message: "later", files: []entry{{"", "big2.bin", big + "x\n"}, {"", "d.py", longText + "z\n"}}},
+		change{message: "wanted", files: []entry{{"", "big2.bin", big + "x\n"}, {"", "d.py", big}}})
+	got, all := steps(t, r, "main", "")
+	want := "root 0: A a.py A big.bin|rename 1: R c.py < a.py|big 1: D big.bin () A big2.bin M c.py|later 1: R d.py < c.py|wanted 1: M d.py"
+	if strings.Join(got, "|") != want {
+		t.Errorf("history: got %q, want %q", got, want)
+	}
+	for i, path := range []string{"a.py", "c.py", "c.py", "d.py"} {
+		s := snapshot(t, r, all[i].ID, Filter{})
+		if paths(s.Files) != path || texts(t, s)[path] == "" {
+			t.Errorf("commit %d: got %q, want %q and its text", i, paths(s.Files), path)
+		}
+		if s, err := r.Changed(t.Context(), all[i], Filter{}); err != nil || paths(s.Files) != path {
+			t.Errorf("changed by commit %d: got %v, %v, want %q", i, s, err, path)
+		}
+	}
+	if _, err := r.Snapshot(t.Context(), "main", Filter{}); !errors.Is(err, ErrMissingObject) {
+		t.Errorf("a wanted file is missing: got %v, want ErrMissingObject", err)
+	}
+	if _, err := r.Changed(t.Context(), all[4], Filter{}); !errors.Is(err, ErrMissingObject) {
+		t.Errorf("a wanted change is missing: got %v, want ErrMissingObject", err)
+	}
+	absent, there := all[0].Changes[1].Blob, all[0].Changes[0].Blob
+	sizes, err := r.Sizes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sizes.Close()
+	blobs, err := r.Blobs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blobs.Close()
+	for range 2 {
+		if _, err := sizes.Of(absent); !errors.Is(err, ErrMissingObject) {
+			t.Errorf("size: got %v, want ErrMissingObject", err)
+		}
+		if n, err := sizes.Of(there); err != nil || n != int64(len(longText)) {
+			t.Errorf("size: got %d, %v, want %d", n, err, len(longText))
+		}
+		if _, err := blobs.Read(absent, 1000); !errors.Is(err, ErrMissingObject) {
+			t.Errorf("blob: got %v, want ErrMissingObject", err)
+		}
+		if raw, err := blobs.Read(there, 1000); err != nil || string(raw) != longText {
+			t.Errorf("blob: got %q, %v", raw, err)
+		}
+	}
+	view := r.view.dir
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(view); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after Close: %s is still there (%v)", view, err)
+	}
+}
