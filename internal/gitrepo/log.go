@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,12 +86,23 @@ func parseRawDate(s string) time.Time {
 }
 
 // Shallow tells whether the history was cut when the repository was cloned.
+// As git does, it looks whether there is a file of where.
 func (r *Repo) Shallow(ctx context.Context) (bool, error) {
 	if r.git == nil {
 		return false, nil
 	}
-	out, err := r.git.output(ctx, "rev-parse", "--is-shallow-repository")
-	return out == "true", err
+	if err := ctx.Err(); err != nil {
+		return false, context.Cause(ctx)
+	}
+	common, err := r.CommonDir()
+	if err != nil {
+		return false, err
+	}
+	_, err = os.Stat(filepath.Join(common, "shallow"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // resolve returns the full id of the commit that ref names.

@@ -15,6 +15,12 @@ func (r *Repo) Tree(ctx context.Context, commit string) (string, error) {
 	if r.git == nil {
 		return "", fmt.Errorf("%s: %w, so it has no commits", r.path, ErrNotGit)
 	}
+	if isHex(commit) {
+		// Whatever goes wrong with an id is explained below.
+		if tree, err := r.git.output(ctx, "rev-parse", "--verify", "--quiet", commit+"^{commit}^{tree}"); err == nil && isHex(tree) {
+			return tree, nil
+		}
+	}
 	id, err := r.resolve(ctx, commit)
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", r.name, err)
