@@ -82,3 +82,45 @@ func TestPartialClone(t *testing.T) {
 		t.Errorf("after Close: %s is still there (%v)", view, err)
 	}
 }
+
+// TestDiffsAnywhere compares the text of diffs with and without settings of the
+// machine, of the user and of the clone.
+func TestDiffsAnywhere(t *testing.T) {
+	lines := func(last string) string {
+		return "class A:\n    x = 1\n\n    def f(self):\n        a = 1\n        b = 2\n        c = 3\n\n        e = 5\n        return " + last + "\n"
+	}
+	dir := newBare(t, change{files: []entry{{"", "é.py", lines("1")}}}, change{files: []entry{{"", "é.py", lines("2")}}})
+	text := func() string {
+		r := openAt(t, dir, Options{})
+		_, all := steps(t, r, "main", "")
+		d, err := r.Diffs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		text, cut, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(string) bool { return true })
+		if err != nil || cut {
+			t.Fatalf("got %t, %v", cut, err)
+		}
+		return text
+	}
+	want := text()
+	if !strings.HasSuffix(want, "@@ -7,4 +7,4 @@ class A:\n         c = 3\n \n         e = 5\n-        return 1\n+        return 2\n") {
+		t.Fatalf("got %q", want)
+	}
+	config := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", config)
+	user, clone := filepath.Join(config, "git", "attributes"), filepath.Join(dir, "info", "attributes")
+	for _, c := range []struct{ file, text string }{
+		{user, "*.py diff=python\n"}, {user, "*.py -diff\n"}, {clone, "*.py diff=python\n"}, {clone, "*.py -diff\n"},
+		{filepath.Join(dir, "config"), "[core]\n\tbare = true\n\tquotePath = false\n\tbigFileThreshold = 10\n[diff]\n\tsuppressBlankEmpty = true\n"},
+	} {
+		writeFile(t, c.file, c.text)
+		if got := text(); got != want {
+			t.Errorf("%s with %q: got %q, want %q", c.file, c.text, got, want)
+		}
+		if err := os.Remove(c.file); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
