@@ -20,7 +20,7 @@ import (
 // follower's, or damaged.
 var ErrState = errors.New("not a state of this follower")
 
-// sumsMagic begins the binary form of an additive state:
+// additiveMagic begins the binary form of an additive state:
 //
 //	"c2ladd01"
 //	SHA-256 of the follower's id   32 bytes
@@ -28,7 +28,7 @@ var ErrState = errors.New("not a state of this follower")
 //	files left out                 uvarint
 //	set                            see package aggregate
 //	SHA-256 of all of this
-const sumsMagic = "c2ladd01"
+const additiveMagic = "c2ladd01"
 
 // MarshalBinary implements [encoding.BinaryMarshaler].
 func (s *sums) MarshalBinary() ([]byte, error) {
@@ -40,7 +40,7 @@ func (s *sums) MarshalBinary() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tree %q: %w", s.tree, err)
 	}
-	b := append([]byte(sumsMagic), s.owner[:]...)
+	b := append([]byte(additiveMagic), s.owner[:]...)
 	b = append(append(b, byte(len(tree))), tree...)
 	b = append(binary.AppendUvarint(b, uint64(s.leftOut)), set...)
 	return seal(b), nil
@@ -56,11 +56,11 @@ func seal(b []byte) []byte {
 // which is an [ErrState].
 func (f *Additive) Decode(data []byte) (State, error) {
 	body := data[:max(0, len(data)-sha256.Size)]
-	if sum := sha256.Sum256(body); !bytes.HasPrefix(body, []byte(sumsMagic)) || !bytes.Equal(sum[:], data[len(body):]) {
+	if sum := sha256.Sum256(body); !bytes.HasPrefix(body, []byte(additiveMagic)) || !bytes.Equal(sum[:], data[len(body):]) {
 		return nil, fmt.Errorf("%w: %d bytes that are cut off, damaged, or no additive state; begin again", ErrState, len(data))
 	}
 	s := &sums{set: &aggregate.Set{}}
-	body = body[len(sumsMagic):]
+	body = body[len(additiveMagic):]
 	if copy(s.owner[:], body) != len(s.owner) {
 		return nil, fmt.Errorf("%w: %d bytes: too short", ErrState, len(data))
 	}

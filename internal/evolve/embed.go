@@ -1,6 +1,7 @@
 package evolve
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -116,7 +117,9 @@ func (e *DiffEncoder) ID() string {
 func (e *DiffEncoder) Dim() int { return 2 * e.model.HiddenSize }
 
 // Between returns the vector of the production diff from one tree to another, ""
-// for none, (Dim): zero if it has no window. It is cached by the two trees.
+// for none, (Dim): zero if it has no window. It is cached by the two trees. What a
+// partial clone has instead of that diff would give another vector; that is
+// refused with [gitrepo.ErrMissingObject].
 func (e *DiffEncoder) Between(ctx context.Context, d *gitrepo.Diffs, from, to string) ([]float32, error) {
 	what, keep := "trees "+from+" "+to, Production
 	if e.without != nil {
@@ -127,11 +130,15 @@ func (e *DiffEncoder) Between(ctx context.Context, d *gitrepo.Diffs, from, to st
 	if v, err := e.cached(key); v != nil || err != nil {
 		return v, err
 	}
-	text, _, err := d.Between(from, to, e.opt.MaxBytes, keep)
+	diff, err := d.Between(from, to, e.opt.MaxBytes, keep)
 	if err != nil {
 		return nil, err
 	}
-	v, err := e.Text(ctx, strings.ToValidUTF8(text, "\uFFFD"))
+	if diff.Unlike {
+		return nil, fmt.Errorf("diff of trees %s and %s: %w, with which git finds renamed files: get it with \"git fetch --refetch --no-filter\"",
+			cmp.Or(from, "none"), to, gitrepo.ErrMissingObject)
+	}
+	v, err := e.Text(ctx, strings.ToValidUTF8(diff.Text, "\uFFFD"))
 	if err != nil {
 		return nil, err
 	}

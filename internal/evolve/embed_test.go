@@ -1,10 +1,14 @@
 package evolve
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/testutil"
 )
 
@@ -134,5 +138,42 @@ func TestProduction(t *testing.T) {
 		if got := Production(path); got != want {
 			t.Errorf("%s: %t, want %t", path, got, want)
 		}
+	}
+}
+
+// TestBetweenIncomplete asks for a diff in a clone that lacks what renamed files
+// are found with. Its text would give another vector than the diff of the same
+// trees elsewhere.
+func TestBetweenIncomplete(t *testing.T) {
+	e := newDiffEncoder(t, nil)
+	cache := newMemory()
+	e.cache = cache
+	data := strings.Repeat("line of data\n", 30)
+	r := history(t, map[string]string{"a.bin": data, "a.py": code(1, 3)}, map[string]string{"a.bin": deleted, "b.bin": data + "x\n", "a.py": code(1, 4)})
+	var all []gitrepo.Step
+	if err := r.History(t.Context(), "HEAD", "", func(s gitrepo.Step) error { all = append(all, s); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	d, err := r.Diffs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	blob := all[0].Changes[0].Blob
+	path := filepath.Join(r.GitDir(), "objects", blob[:2], blob[2:])
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := e.Between(t.Context(), d, all[0].Tree, all[1].Tree); !errors.Is(err, gitrepo.ErrMissingObject) {
+		t.Errorf("got %v, %v, want ErrMissingObject", v, err)
+	}
+	if len(cache.data) != 0 {
+		t.Error("a vector of an incomplete diff was cached")
+	}
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Between(t.Context(), d, all[0].Tree, all[1].Tree); err != nil || len(cache.data) != 2 {
+		t.Errorf("with the object: got %v and %d cached vectors, want those of trees and text", err, len(cache.data))
 	}
 }

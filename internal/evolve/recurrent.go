@@ -112,14 +112,11 @@ func (s *recurrentState) MarshalBinary() ([]byte, error) {
 	return b, nil
 }
 
-// errState is wrapped by what is wrong with the binary form of a state.
-var errState = errors.New("not a state of this checkpoint")
-
 // Decode implements [Follower].
 func (f *Recurrent) Decode(data []byte) (State, error) {
 	s, err := decodeState(data, f.ckpt.GRU.Options().Hidden)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errState, err)
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	return s, nil
 }
@@ -258,7 +255,7 @@ func (f *Recurrent) step(ctx context.Context, r *gitrepo.Repo, s *recurrentState
 func (f *Recurrent) Advance(ctx context.Context, r *gitrepo.Repo, state State, step gitrepo.Step, parentTree string) (State, error) {
 	old, ok := state.(*recurrentState)
 	if !ok || len(old.hidden) != f.ckpt.GRU.Options().Hidden {
-		return nil, fmt.Errorf("commit %s: %w", step.ID, errState)
+		return nil, fmt.Errorf("commit %s: %w", step.ID, ErrState)
 	}
 	if parentTree != "" && parentTree != old.tree {
 		return nil, fmt.Errorf("commit %s: the state is that of tree %s, and the commit's parent has tree %s", step.ID, old.tree, parentTree)
@@ -300,7 +297,7 @@ func changesTest(c gitrepo.Change) bool {
 func (f *Recurrent) Adapter(state State) (*adapter.Adapter, error) {
 	s, ok := state.(*recurrentState)
 	if !ok {
-		return nil, errState
+		return nil, ErrState
 	}
 	a, _, err := f.ckpt.Generate(s.hidden)
 	if err != nil {

@@ -16,8 +16,11 @@ import (
 	"github.com/code2lora/code2lora/internal/store"
 )
 
-// history makes a repository of commits, each of which writes files (nil: one is
-// removed), and opens it.
+// deleted is the text of a file that a commit of history removes.
+const deleted = "\x00"
+
+// history makes a repository of commits, each of which writes and removes files,
+// and opens it.
 func history(t *testing.T, commits ...map[string]string) *gitrepo.Repo {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
@@ -35,6 +38,12 @@ func history(t *testing.T, commits ...map[string]string) *gitrepo.Repo {
 	for i, files := range commits {
 		for name, text := range files {
 			path := filepath.Join(dir, name)
+			if text == deleted {
+				if err := os.Remove(path); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -198,10 +207,11 @@ func TestFollowAsTrained(t *testing.T) {
 	}
 	defer d.Close()
 	for _, trees := range [][2]string{{"", first.Tree}, {first.Tree, second.Tree}} {
-		text, _, err := d.Between(trees[0], trees[1], f.ckpt.Settings.Diff.MaxBytes, Production)
+		diff, err := d.Between(trees[0], trees[1], f.ckpt.Settings.Diff.MaxBytes, Production)
 		if err != nil {
 			t.Fatal(err)
 		}
+		text := diff.Text
 		if strings.Contains(text, "test_a.py") || !strings.Contains(text, ".py") {
 			t.Errorf("diff %q: want that of sources without tests", text)
 		}
@@ -242,8 +252,8 @@ func TestAdvanceRefuses(t *testing.T) {
 	if _, err := f.Advance(t.Context(), r, s, step, strings.Repeat("2", 40)); err == nil || !strings.Contains(err.Error(), "parent has tree") {
 		t.Errorf("a state of another commit: got error %v", err)
 	}
-	if _, err := f.Advance(t.Context(), r, nil, step, ""); !errors.Is(err, errState) {
-		t.Errorf("no state: got error %v, want %v", err, errState)
+	if _, err := f.Advance(t.Context(), r, nil, step, ""); !errors.Is(err, ErrState) {
+		t.Errorf("no state: got error %v, want %v", err, ErrState)
 	}
 	step.Changes = []gitrepo.Change{{Status: 'M', Path: "tests/test_a.py"}}
 	if _, err := f.Advance(t.Context(), r, s, step, ""); err == nil {

@@ -43,7 +43,7 @@ var (
 func (f *Recurrent) Representation(state State) (*embedding.Representation, error) {
 	s, ok := state.(*recurrentState)
 	if !ok {
-		return nil, errState
+		return nil, ErrState
 	}
 	v, err := f.ckpt.GRU.Context(s.hidden)
 	if err != nil {

@@ -47,13 +47,23 @@ func (d *Diffs) start() (err error) {
 // In a diff no line begins like this one.
 const diffEnd = "!end of diff\n"
 
-// Between returns the unified diff from one tree to another, with three lines
-// of context, for the files that keep wants by their new path; from "" it is all
-// of the other tree. Of more than max bytes it returns whole lines of the first
-// max, and cut is true; the rest isn't kept in memory. In a clone that lacks
-// objects, files that need them may be left out, or the error is
-// [ErrMissingObject]; the reader can be used after it.
-func (d *Diffs) Between(from, to string, max int, keep func(path string) bool) (text string, cut bool, err error) {
+// Diff is the difference between two trees.
+type Diff struct {
+	Text string // unified, with three lines of context
+	// Cut tells that there are more bytes than were asked for: Text is the whole
+	// lines before.
+	Cut bool
+	// Unlike tells that Text isn't what a complete clone has for the same trees:
+	// renamed files are deleted and added ones, since objects are missing that
+	// renames are found with.
+	Unlike bool
+}
+
+// Between returns the diff from one tree to another, for the files that keep wants
+// by their new path; from "" it is all of the other tree. No more than max bytes
+// are kept in memory. In a clone that lacks objects the diff may be [Diff.Unlike],
+// or the error is [ErrMissingObject]; the reader can be used after it.
+func (d *Diffs) Between(from, to string, max int, keep func(path string) bool) (Diff, error) {
 	if from == "" {
 		from = emptyTree1
 		if len(to) == len(emptyTree256) {
@@ -61,16 +71,17 @@ func (d *Diffs) Between(from, to string, max int, keep func(path string) bool) (
 		}
 	}
 	if !isHex(from) || !isHex(to) {
-		return "", false, fmt.Errorf("diff in %s of %q and %q: want two tree ids", d.repo.name, from, to)
+		return Diff{}, fmt.Errorf("diff in %s of %q and %q: want two tree ids", d.repo.name, from, to)
 	}
-	text, cut, err = d.ask(from, to, max, keep)
+	text, cut, err := d.ask(from, to, max, keep)
 	if !isMissing(err) {
-		return text, cut, err
+		return Diff{Text: text, Cut: cut}, err
 	}
 	if err := d.start(); err != nil { // git has ended
-		return "", false, err
+		return Diff{}, err
 	}
-	return d.single(from, to, max, keep)
+	text, cut, err = d.single(from, to, max, keep)
+	return Diff{text, cut, true}, err
 }
 
 // ask asks the process.

@@ -39,6 +39,7 @@ var hardening = []string{
 	"-c", "core.attributesFile=" + os.DevNull,
 	"-c", "core.askPass=",
 	"-c", "log.showSignature=false",
+	"-c", "advice.graftFileDeprecated=false",
 	"-c", "protocol.ext.allow=never",
 	"-c", "gc.auto=0",
 	"-c", "maintenance.auto=false",

@@ -166,11 +166,11 @@ func TestDiffs(t *testing.T) {
 	any := func(string) bool { return true }
 	between := func(from, to string, max int, keep func(string) bool) (string, bool) {
 		t.Helper()
-		text, cut, err := d.Between(from, to, max, keep)
+		diff, err := d.Between(from, to, max, keep)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return text, cut
+		return diff.Text, diff.Cut
 	}
 	text, cut := between("", all[0].Tree, 1000, any)
 	if cut || !strings.HasPrefix(text, "diff --git a/a.py b/a.py\nnew file mode 100644\n") || !strings.HasSuffix(text, "\n+seven\n+eight\n") {
@@ -182,8 +182,8 @@ func TestDiffs(t *testing.T) {
 	}
 	missing := "0123456789012345678901234567890123456789"
 	for _, trees := range [][2]string{{all[0].Tree, missing}, {missing, all[0].Tree}, {"", missing}} {
-		if text, _, err := d.Between(trees[0], trees[1], 1000, any); !errors.Is(err, ErrMissingObject) {
-			t.Errorf("diff of %q: got %q, %v; want ErrMissingObject", trees, text, err)
+		if diff, err := d.Between(trees[0], trees[1], 1000, any); !errors.Is(err, ErrMissingObject) {
+			t.Errorf("diff of %q: got %v, %v; want ErrMissingObject", trees, diff, err)
 		}
 	}
 	if text, _ = between(all[2].Tree, all[2].Tree, 1000, any); text != "" {
@@ -197,7 +197,7 @@ func TestDiffs(t *testing.T) {
 	if !cut || len(text) > 200 || !strings.HasSuffix(text, "\n") {
 		t.Errorf("cut: got %d bytes, %t: %q", len(text), cut, text)
 	}
-	if _, _, err := d.Between("x", all[0].Tree, 1, any); err == nil {
+	if _, err := d.Between("x", all[0].Tree, 1, any); err == nil {
 		t.Error("a name: no error")
 	}
 }
@@ -226,15 +226,15 @@ func TestHistoryMissing(t *testing.T) {
 	}
 	defer d.Close()
 	for range 2 {
-		text, cut, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(p string) bool { return p == "a.py" })
-		if err != nil || cut || !strings.HasSuffix(text, "-a\n+b\n") || strings.Contains(text, "bin") {
-			t.Errorf("a file that is there: got %q, %t, %v", text, cut, err)
+		diff, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(p string) bool { return p == "a.py" })
+		if err != nil || diff.Cut || !diff.Unlike || !strings.HasSuffix(diff.Text, "-a\n+b\n") || strings.Contains(diff.Text, "bin") {
+			t.Errorf("a file that is there: got %v, %v, want its diff, unlike that of a whole clone", diff, err)
 		}
-		if _, _, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(string) bool { return true }); !errors.Is(err, ErrMissingObject) {
+		if _, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(string) bool { return true }); !errors.Is(err, ErrMissingObject) {
 			t.Errorf("all files: got %v, want ErrMissingObject", err)
 		}
-		if text, _, err := d.Between(all[1].Tree, all[2].Tree, 1000, func(string) bool { return true }); err != nil || !strings.Contains(text, "rename to c.py") {
-			t.Errorf("after an error: got %q, %v", text, err)
+		if diff, err := d.Between(all[1].Tree, all[2].Tree, 1000, func(string) bool { return true }); err != nil || diff.Unlike || !strings.Contains(diff.Text, "rename to c.py") {
+			t.Errorf("after an error: got %v, %v", diff, err)
 		}
 	}
 }

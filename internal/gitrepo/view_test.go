@@ -74,6 +74,20 @@ func TestPartialClone(t *testing.T) {
 			t.Errorf("blob: got %q, %v", raw, err)
 		}
 	}
+	diffs, err := r.Diffs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer diffs.Close()
+	python := func(p string) bool { return strings.HasSuffix(p, ".py") }
+	diff, err := diffs.Between(all[1].Tree, all[2].Tree, 1000, python)
+	if err != nil || !diff.Unlike || !strings.HasSuffix(diff.Text, "-x\n+y\n") {
+		t.Errorf("diff without what renames are found with: got %v, %v", diff, err)
+	}
+	diff, err = diffs.Between(all[0].Tree, all[1].Tree, 1000, python)
+	if err != nil || diff.Unlike || !strings.Contains(diff.Text, "rename to c.py") {
+		t.Errorf("diff with a rename: got %v, %v", diff, err)
+	}
 	view := r.view.dir
 	if err := r.Close(); err != nil {
 		t.Error(err)
@@ -98,11 +112,11 @@ func TestDiffsAnywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		text, cut, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(string) bool { return true })
-		if err != nil || cut {
-			t.Fatalf("got %t, %v", cut, err)
+		diff, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(string) bool { return true })
+		if err != nil || diff.Cut || diff.Unlike {
+			t.Fatalf("got %v, %v", diff, err)
 		}
-		return text
+		return diff.Text
 	}
 	want := text()
 	if !strings.HasSuffix(want, "@@ -7,4 +7,4 @@ class A:\n         c = 3\n \n         e = 5\n-        return 1\n+        return 2\n") {

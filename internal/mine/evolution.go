@@ -149,16 +149,19 @@ func (m *history) step(s gitrepo.Step) error {
 	if m.Profile == Strict {
 		m.capCommit(s.ID, versions)
 	}
-	diff, cut, err := m.diffs.Between(m.state.KeptTree, s.Tree, m.MaxDiffBytes, m.production)
+	diff, err := m.diffs.Between(m.state.KeptTree, s.Tree, m.MaxDiffBytes, m.production)
 	if errors.Is(err, gitrepo.ErrMissingObject) {
 		m.state.Skipped["diff for which an object is missing"]++
 	} else if err != nil {
 		return err
 	}
-	if cut {
+	if diff.Unlike {
+		m.state.Skipped["renames of a diff for which an object is missing"]++
+	}
+	if diff.Cut {
 		m.state.Skipped["rest of a diff that is too long"]++
 	}
-	c := commit{ID: s.ID, Diff: strings.ToValidUTF8(diff, "\uFFFD"), Added: added, Modified: modified}
+	c := commit{ID: s.ID, Diff: strings.ToValidUTF8(diff.Text, "\uFFFD"), Added: added, Modified: modified}
 	if len(s.Parents) > 0 {
 		c.Parent = s.Parents[0]
 	}

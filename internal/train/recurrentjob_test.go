@@ -56,8 +56,8 @@ func newEvolved(t *testing.T, mirrors, name string) (ids, diffs []string) {
 	defer d.Close()
 	from := ""
 	err = repo.History(t.Context(), "HEAD", "", func(s gitrepo.Step) error {
-		text, _, err := d.Between(from, s.Tree, 1<<18, evolve.Production)
-		diffs, from = append(diffs, text), s.Tree
+		diff, err := d.Between(from, s.Tree, 1<<18, evolve.Production)
+		diffs, from = append(diffs, diff.Text), s.Tree
 		return err
 	})
 	if err != nil || len(diffs) != len(ids) {
