@@ -227,10 +227,18 @@ func (b *bucket) settle(ctx context.Context, name string) error {
 		return err
 	}
 	first := ""
-	return b.watch(ctx, name, func(l lease, _ string, idle time.Duration) (bool, error) {
+	return b.watch(ctx, name, func(l lease, tag string, idle time.Duration) (bool, error) {
 		if first == "" {
 			first = l.Holder
 		}
-		return l.Holder == "" || l.Holder != first || idle >= b.lease.lapse, nil
+		if l.Holder == "" || l.Holder != first {
+			return true, nil
+		}
+		if idle < b.lease.lapse {
+			return false, nil
+		}
+		// Its holder is dead. It is freed, or everybody would wait as long again.
+		_, err := b.swap(ctx, name, lease{Beat: l.Beat + 1}, tag)
+		return !errors.Is(err, errTaken), nil
 	})
 }

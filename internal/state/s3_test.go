@@ -244,6 +244,29 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// Who waits for a dead collector frees its lease, so that others needn't wait.
+func TestSettleFrees(t *testing.T) {
+	s, where := serve(t)
+	states := openServed(t, where)
+	b := states.objects.(*bucket)
+	if err := b.put(t.Context(), collectLock, []byte(`{"holder":"dead","beat":7}`)); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, states, Entry{Key: key(1)}, []byte("data"))
+	if l, _, err := b.peek(t.Context(), collectLock); err != nil || l.Holder != "" {
+		t.Errorf("after the first Put: got %+v, %v, want a free lease", l, err)
+	}
+	s.mu.Lock()
+	before := s.requests
+	s.mu.Unlock()
+	mustPut(t, states, Entry{Key: key(2)}, []byte("more"))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.requests - before; n > 6 {
+		t.Errorf("second Put: %d requests, want no more than 6", n)
+	}
+}
+
 // Who loses a lease is told.
 func TestLeaseLost(t *testing.T) {
 	s, where := serve(t)
