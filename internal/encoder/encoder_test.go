@@ -14,6 +14,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/encoder"
+	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/model"
 	"github.com/code2lora/code2lora/internal/tokenizer"
@@ -133,6 +134,30 @@ func TestOrder(t *testing.T) {
 		if len(a.Input) != 64 {
 			t.Errorf("%s: digest %q, want a SHA-256", name, a.Input)
 		}
+	}
+}
+
+// TestCacheOfArithmetic checks that vectors are kept apart whose bits differ.
+func TestCacheOfArithmetic(t *testing.T) {
+	defer kernel.SetPrecision(kernel.CurrentPrecision())
+	cache := newMemory()
+	for n, p := range []kernel.Precision{kernel.Float32, kernel.Int8} {
+		if err := kernel.SetPrecision(p); err != nil {
+			t.Fatal(err)
+		}
+		encode(t, newEncoder(t, hiddenOptions(), cache), &tree{files: sources()})
+		if want := (n + 1) * len(sources()); len(cache.data) != want {
+			t.Errorf("%v: %d vectors, want %d", p, len(cache.data), want)
+		}
+	}
+	named := 0
+	for key := range cache.data {
+		if strings.HasSuffix(key, " int8 "+kernel.Implementation()) {
+			named++
+		}
+	}
+	if named != len(sources()) {
+		t.Errorf("%d keys name precision and kernel, want %d", named, len(sources()))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/code2lora/code2lora/internal/kernel"
@@ -80,6 +81,38 @@ func TestRoPEFactors(t *testing.T) {
 			t.Errorf("pair %d: got (%g,%g), want (%g,%g)", i, x[i], x[i+hd/2], c, s)
 		}
 	}
+}
+
+// TestRoPEFar checks positions in all parts of a table, which several goroutines
+// ask for at once.
+func TestRoPEFar(t *testing.T) {
+	const hd, positions, theta = 4, 1300, 100.0
+	r := nn.NewRoPE(positions, hd, theta, nil)
+	if got := r.Positions(); got != positions {
+		t.Errorf("%d positions, want %d", got, positions)
+	}
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			pos := make([]int32, positions)
+			x := make([]float32, positions*hd)
+			for i := range pos {
+				pos[i] = int32(positions - 1 - i)
+				x[i*hd], x[i*hd+1] = 1, 1
+			}
+			r.Forward(x, pos, positions, 1)
+			for i, p := range pos {
+				for j := range hd / 2 {
+					s, c := math.Sincos(float64(p) * math.Pow(theta, -2*float64(j)/hd))
+					if got := x[i*hd:]; got[j] != float32(c) || got[j+hd/2] != float32(s) {
+						t.Errorf("position %d, pair %d: got (%g,%g), want (%g,%g)", p, j, got[j], got[j+hd/2], c, s)
+						return
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestLoRAGradient(t *testing.T) {
