@@ -25,6 +25,8 @@ type run struct {
 	tree   string       // of its commit
 	stored bool
 	result Result
+
+	replaced bool // see replacing
 }
 
 func newRun(ctx context.Context, j Job, report func(Applied)) (*run, error) {
@@ -277,6 +279,7 @@ func (r *run) put(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("state at %.12s: %w", r.entry.Commit, err)
 	}
+	r.replacing(ctx)
 	r.entry.Made = time.Now().UTC()
 	if err := r.Store.Put(ctx, r.entry, data); err != nil {
 		return err
