@@ -10,7 +10,6 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapt"
 	"github.com/code2lora/code2lora/internal/adapter"
-	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/follow"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/kernel"
@@ -163,9 +162,7 @@ func (a *app) adapt(c *cobra.Command, repo, checkpointPath string, b *base, job 
 	}
 	bar := a.bar()
 	defer bar.done()
-	return adapt.Run(c.Context(), job, func(p encoder.Progress) {
-		bar.show("reading %d of %d files, %d of about %d tokens", p.Files, p.TotalFiles, p.Tokens, p.EstimatedTokens)
-	})
+	return adapt.Run(c.Context(), job, bar.reading)
 }
 
 func printReport(w io.Writer, r *adapt.Report) {

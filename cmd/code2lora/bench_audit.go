@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -148,12 +147,12 @@ type auditable struct {
 // auditable loads a checkpoint for an audit: one with a recurrence reads
 // histories.
 func (a *app) auditable(path string, b *base, cache encoder.Cache, r *method.Runner, commits int) (*auditable, error) {
-	ck, err := a.loadCheckpoint(path, b)
-	if errors.Is(err, hypernet.ErrRecurrent) {
-		return a.auditableHistory(path, b, cache, r, commits)
-	}
+	ck, c, err := a.loadAny(path, b)
 	if err != nil {
 		return nil, err
+	}
+	if c != nil {
+		return auditableHistory(c, b, cache, r, commits)
 	}
 	enc, err := b.encoder(ck.Encoder, cache)
 	if err != nil {
@@ -168,21 +167,13 @@ func (a *app) auditable(path string, b *base, cache encoder.Cache, r *method.Run
 	}}, nil
 }
 
-func (a *app) auditableHistory(path string, b *base, cache encoder.Cache, r *method.Runner, commits int) (*auditable, error) {
-	c, err := evolve.Load(path)
+func auditableHistory(c *recurrence, b *base, cache encoder.Cache, r *method.Runner, commits int) (*auditable, error) {
+	f, err := evolve.NewRecurrent(c.Checkpoint, b.model, b.tokenizer, cache)
 	if err != nil {
 		return nil, unusable(err)
 	}
-	sum, err := digestOfPath(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := a.represented(path, modeEvo, b, cache)
-	if err != nil {
-		return nil, err
-	}
 	m := method.NewFollowing(modeEvo, f, method.Own, method.StepKept)
-	return &auditable{c.Info, sum, f, func(ctx context.Context, tasks []*repopeft.Task) (*audit.Repository, error) {
+	return &auditable{c.Info, c.sha256, f, func(ctx context.Context, tasks []*repopeft.Task) (*audit.Repository, error) {
 		return r.AuditHistory(ctx, m, tasks, commits)
 	}}, nil
 }

@@ -86,9 +86,8 @@ func checkpointDigest(base *base, s method.Spec) (string, error) {
 		case "checkpoint", "additive":
 			path := p.Settings["file"]
 			if path == "" {
-				path, _, err = unpackCheckpoint(base)
-			}
-			if err == nil {
+				_, sum, err = unpackCheckpoint(base)
+			} else {
 				sum, err = digestOfPath(path)
 			}
 		case "adapter", "own-adapter":

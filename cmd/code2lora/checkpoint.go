@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/evolve"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/store"
 	"github.com/code2lora/code2lora/runs"
@@ -21,6 +23,12 @@ import (
 // checkpoint is a loaded hypernetwork checkpoint.
 type checkpoint struct {
 	*hypernet.Checkpoint
+	sha256 string
+}
+
+// recurrence is a loaded checkpoint with a recurrence over commits.
+type recurrence struct {
+	*evolve.Checkpoint
 	sha256 string
 }
 
@@ -36,29 +44,49 @@ func builtinCheckpoint(baseSHA256 string) string {
 }
 
 // loadCheckpoint reads the checkpoint at path or, when that is empty, the one
-// that comes with the program for the base.
+// that comes with the program for the base. It refuses one with a recurrence.
 func (a *app) loadCheckpoint(path string, b *base) (*checkpoint, error) {
-	var sum [sha256.Size]byte
-	if path == "" {
-		var err error
-		if path, sum, err = unpackCheckpoint(b); err != nil {
-			return nil, err
-		}
-	} else {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		sum = sha256.Sum256(data)
-	}
-	c, err := hypernet.Load(path)
+	c, r, err := a.loadAny(path, b)
 	if err != nil {
-		return nil, unusable(err)
-	}
-	if err := b.fits(path, c.Base, c.Head.Dims()); err != nil {
 		return nil, err
 	}
-	return &checkpoint{c, hex.EncodeToString(sum[:])}, nil
+	if r != nil {
+		return nil, unusable(fmt.Errorf("checkpoint %s: %w", cmp.Or(path, r.Name), hypernet.ErrRecurrent))
+	}
+	return c, nil
+}
+
+// loadAny is loadCheckpoint for both kinds of checkpoints: of the two that it
+// returns one is nil.
+func (a *app) loadAny(path string, b *base) (*checkpoint, *recurrence, error) {
+	var sum string
+	var err error
+	if path == "" {
+		path, sum, err = unpackCheckpoint(b)
+	} else {
+		sum, err = digestOfPath(path)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := hypernet.Load(path)
+	if errors.Is(err, hypernet.ErrRecurrent) {
+		r, err := evolve.Load(path)
+		if err != nil {
+			return nil, nil, unusable(err)
+		}
+		if err := b.fits(path, r.Base, r.Head.Dims()); err != nil {
+			return nil, nil, err
+		}
+		return nil, &recurrence{r, sum}, nil
+	}
+	if err != nil {
+		return nil, nil, unusable(err)
+	}
+	if err := b.fits(path, c.Base, c.Head.Dims()); err != nil {
+		return nil, nil, err
+	}
+	return &checkpoint{c, sum}, nil, nil
 }
 
 // fits refuses the checkpoint at path if it was trained for another base.
@@ -73,15 +101,16 @@ func (b *base) fits(path string, trained adapter.Base, dims adapter.Dims) error 
 // unpackCheckpoint writes the checkpoint that comes with the program for a
 // base to the program's folder, unless it is there, and returns its path and its
 // SHA-256.
-func unpackCheckpoint(b *base) (path string, sum [sha256.Size]byte, err error) {
+func unpackCheckpoint(b *base) (path, sum string, err error) {
 	var have []string
 	for _, c := range runs.Checkpoints {
 		have = append(have, c.Name)
 		if c.BaseSHA256 != b.info.SHA256 {
 			continue
 		}
-		sum = sha256.Sum256(c.Data)
-		path = filepath.Join(store.Root(), "checkpoints", c.Name+"-"+hex.EncodeToString(sum[:8])+".safetensors")
+		digest := sha256.Sum256(c.Data)
+		sum = hex.EncodeToString(digest[:])
+		path = filepath.Join(store.Root(), "checkpoints", c.Name+"-"+sum[:16]+".safetensors")
 		old, err := os.ReadFile(path)
 		if err == nil && bytes.Equal(old, c.Data) {
 			return path, sum, nil

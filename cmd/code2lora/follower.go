@@ -1,14 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strings"
 	"time"
 
@@ -104,11 +101,8 @@ func (a *app) openFollowed(ctx context.Context, spec string, o followFlags) (*fo
 	if err != nil {
 		return nil, err
 	}
-	bar := a.bar()
 	return &followed{carrier: f, mode: f.mode, base: b, flag: o, Job: follow.Job{Repo: r, Ref: o.ref, Follower: f.Follower, Store: s, Checkpoint: f.checkpoint[:12],
-		Progress: func(p encoder.Progress) {
-			bar.show("reading %d of %d files, %d of about %d tokens", p.Files, p.TotalFiles, p.Tokens, p.EstimatedTokens)
-		}}}, nil
+		Progress: a.bar().reading}}, nil
 }
 
 // openLog opens repository and store for [follow.Log], which has no use for the
@@ -132,17 +126,13 @@ func (a *app) openLog(ctx context.Context, spec string, o followFlags) (*follow.
 // followerID returns the id of the follower of a checkpoint, and the SHA-256 of
 // that.
 func (a *app) followerID(o followFlags, b *base) (id, checkpoint string, err error) {
-	ck, err := a.loadCheckpoint(o.checkpoint, b)
-	if errors.Is(err, hypernet.ErrRecurrent) {
-		c, sum, err := loadRecurrent(o.checkpoint, b)
-		if err != nil {
-			return "", "", err
-		}
-		id, err = evolve.RecurrentID(c)
-		return id, sum, err
-	}
+	ck, r, err := a.loadAny(o.checkpoint, b)
 	if err != nil {
 		return "", "", err
+	}
+	if r != nil {
+		id, err = evolve.RecurrentID(r.Checkpoint)
+		return id, r.sha256, err
 	}
 	id, err = evolve.AdditiveID(ck.Encoder, gitrepo.Filter{})
 	if err != nil {
@@ -154,12 +144,19 @@ func (a *app) followerID(o followFlags, b *base) (id, checkpoint string, err err
 // follower returns what carries states with a checkpoint, whose kind decides
 // which it is. With a mode it has to be that one.
 func (a *app) follower(o followFlags, b *base, cache encoder.Cache) (*carrier, error) {
-	ck, err := a.loadCheckpoint(o.checkpoint, b)
-	if errors.Is(err, hypernet.ErrRecurrent) && o.mode != modeAdditive {
-		return recurrent(o.checkpoint, b, cache)
-	}
+	ck, r, err := a.loadAny(o.checkpoint, b)
 	if err != nil {
 		return nil, err
+	}
+	if r != nil {
+		if o.mode == modeAdditive {
+			return nil, unusable(fmt.Errorf("checkpoint %s: --mode additive: %w", cmp.Or(o.checkpoint, r.Name), hypernet.ErrRecurrent))
+		}
+		f, err := evolve.NewRecurrent(r.Checkpoint, b.model, b.tokenizer, cache)
+		if err != nil {
+			return nil, unusable(err)
+		}
+		return &carrier{f, modeEvo, r.sha256}, nil
 	}
 	if o.mode == modeEvo {
 		return nil, unusable(fmt.Errorf("checkpoint %s has no recurrence over commits: --mode evo needs one that was trained with it, --mode additive works with this one", ck.Name))
@@ -181,36 +178,6 @@ func (a *app) follower(o followFlags, b *base, cache encoder.Cache) (*carrier, e
 		return nil, unusable(err)
 	}
 	return &carrier{f, modeAdditive, ck.sha256}, nil
-}
-
-// recurrent returns the follower of a checkpoint with a recurrence.
-func recurrent(path string, b *base, cache encoder.Cache) (*carrier, error) {
-	c, sum, err := loadRecurrent(path, b)
-	if err != nil {
-		return nil, err
-	}
-	f, err := evolve.NewRecurrent(c, b.model, b.tokenizer, cache)
-	if err != nil {
-		return nil, unusable(err)
-	}
-	return &carrier{f, modeEvo, sum}, nil
-}
-
-// loadRecurrent reads a checkpoint with a recurrence, and its SHA-256.
-func loadRecurrent(path string, b *base) (*evolve.Checkpoint, string, error) {
-	c, err := evolve.Load(path)
-	if err != nil {
-		return nil, "", unusable(err)
-	}
-	if err := b.fits(path, c.Base, c.Head.Dims()); err != nil {
-		return nil, "", err
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, "", err
-	}
-	sum := sha256.Sum256(data)
-	return c, hex.EncodeToString(sum[:]), nil
 }
 
 // noteAll tells the user what an update has to say.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/code2lora/code2lora/internal/encoder"
 )
 
 // bar shows progress on standard error: a line that is rewritten on a
@@ -39,6 +41,11 @@ func (b *bar) show(format string, args ...any) {
 	}
 	b.last = time.Now()
 	b.line(format, args...)
+}
+
+// reading shows how much of a repository has been read.
+func (b *bar) reading(p encoder.Progress) {
+	b.show("reading %d of %d files, %d of about %d tokens", p.Files, p.TotalFiles, p.Tokens, p.EstimatedTokens)
 }
 
 // line shows a line regardless of time.

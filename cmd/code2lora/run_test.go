@@ -254,3 +254,40 @@ func FuzzOffset(f *testing.F) {
 		}
 	})
 }
+
+// TestBuiltinRecurrent follows a history with a checkpoint that comes with the
+// program.
+func TestBuiltinRecurrent(t *testing.T) {
+	home(t)
+	t.Chdir(workDir(t))
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgSign=false", "commit", "-qm", "all"}} {
+		if out, err := exec.Command("git", append([]string{"-C", "repo"}, args...)...).CombinedOutput(); err != nil {
+			t.Skipf("needs git: %v: %s", err, out)
+		}
+	}
+	if err := makeRecurrent("tiny-llama.gguf", "evo.safetensors"); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("evo.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := runs.Checkpoints
+	defer func() { runs.Checkpoints = old }()
+	runs.Checkpoints = []runs.Checkpoint{
+		{Name: "evo", BaseSHA256: "fc569ee3484fe783e8e460ff7bb79eda7c8a96ca4a62061750f404fc8dcf7e1a", Data: data},
+	}
+	try := func(args ...string) (code int, errOut string) {
+		var out, e bytes.Buffer
+		code = run(context.Background(), append(args, "repo", "--base", "tiny-llama.gguf"), nil, &out, &e)
+		return code, e.String()
+	}
+	for _, args := range [][]string{{"update"}, {"log"}, {"adapt", "--mode", "evo", "-o", "lora"}} {
+		if code, errOut := try(args...); code != exitOK {
+			t.Errorf("%q: exit code %d: %s", args, code, errOut)
+		}
+	}
+	if code, errOut := try("adapt", "-o", "lora"); code == exitOK || !strings.Contains(errOut, "checkpoint evo: a checkpoint that follows commits") {
+		t.Errorf("adapt: exit code %d: %s; want that it follows commits", code, errOut)
+	}
+}
