@@ -26,6 +26,11 @@ type adapterJSON struct {
 	Digest     string   `json:"digest"`
 }
 
+// print writes the adapter as a line of text.
+func (j *adapterJSON) print(w io.Writer) {
+	fmt.Fprintf(w, "adapter     %s: rank %d, %d parameters, %.1f MB\n", j.Path, j.Rank, j.Parameters, float64(j.Bytes)/1e6)
+}
+
 func describeAdapter(a *adapter.Adapter, path string, bytes int64) adapterJSON {
 	j := adapterJSON{Path: path, Rank: a.Rank, Alpha: a.Alpha, Parameters: a.NumParameters(), Bytes: bytes, Digest: adapter.Digest(a)}
 	for _, m := range a.Modules() {
@@ -92,7 +97,7 @@ one subtraction or addition: --path, --without and --with, in this order.`,
 			j := describeAdapter(ad, o.out, sizeOf(o.out))
 			return a.print(map[string]any{"base": b.info.Name, "adapter": j, "report": report}, func(w io.Writer) {
 				printReport(w, report)
-				fmt.Fprintf(w, "adapter     %s: rank %d, %d parameters, %.1f MB\n", o.out, j.Rank, j.Parameters, float64(j.Bytes)/1e6)
+				j.print(w)
 			})
 		},
 	}
@@ -141,7 +146,7 @@ func (a *app) adaptState(ctx context.Context, repo, out string, o followFlags, e
 		fmt.Fprintf(w, "repository  %s at %.12s\nstate       %s: %d commits since its anchor %.12s, %d applied now in %.3f s\ndrift       %s\n",
 			f.Repo.Name(), res.Commit, f.mode, res.Steps, res.Anchor, res.Applied, res.Seconds, driftText(res.Exact, res.Churn))
 		fmt.Fprintf(w, "read        %d files, %d tokens\n", ad.Provenance.Files, ad.Provenance.Tokens)
-		fmt.Fprintf(w, "adapter     %s: rank %d, %d parameters, %.1f MB\n", out, j.Rank, j.Parameters, float64(j.Bytes)/1e6)
+		j.print(w)
 	})
 }
 

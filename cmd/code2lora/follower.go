@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -187,19 +188,56 @@ func (a *app) noteAll(list []string) {
 	}
 }
 
-// write writes the adapter of the state that an update has reached.
-func (f *followed) write(ctx context.Context, out string, res *follow.Result) (*adapter.Adapter, error) {
-	j := f.Job
-	j.Ref, j.From, j.Fresh = res.Commit, "", false
-	s, _, err := follow.At(ctx, j)
-	if err != nil {
-		return nil, err
+// write writes the adapter of the state that an update has reached. If the ref has
+// moved on since, and another update has written its adapter already, newer is the
+// commit of that, and nothing is written.
+func (f *followed) write(ctx context.Context, out string, res *follow.Result) (ad *adapter.Adapter, newer string, err error) {
+	if ad, err = f.adapter(res.State(), res); err != nil {
+		return nil, "", err
 	}
-	ad, err := f.adapter(s, res)
+	path, err := filepath.Abs(out)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return ad, adapter.WriteNative(out, ad, adapter.Options{})
+	path = filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path))
+	unlock, err := store.Lock(ctx, rootFile("outputs", path, ".lock"))
+	if err != nil {
+		return nil, "", err
+	}
+	defer unlock()
+	if newer = f.newer(ctx, out, ad); newer != "" {
+		return nil, newer, nil
+	}
+	return ad, "", adapter.WriteNative(out, ad, adapter.Options{})
+}
+
+// newer returns the commit of the adapter in a folder, if that is of the same
+// repository and checkpoint as ad, and nearer to where the ref is now.
+func (f *followed) newer(ctx context.Context, out string, ad *adapter.Adapter) string {
+	now, err := f.Repo.Resolve(ctx, f.Ref)
+	mine := ad.Provenance
+	if err != nil || now == mine.Commit {
+		return ""
+	}
+	there, err := adapter.ReadNative(out)
+	if err != nil { // there is none
+		return ""
+	}
+	p := there.Provenance
+	if p.Repository != mine.Repository || p.CheckpointSHA256 != mine.CheckpointSHA256 || p.Commit == mine.Commit || p.Commit == "" {
+		return ""
+	}
+	if p.Commit == now {
+		return p.Commit
+	}
+	after, err := f.Repo.IsAncestor(ctx, mine.Commit, p.Commit)
+	if err != nil || !after {
+		return ""
+	}
+	if on, err := f.Repo.IsAncestor(ctx, p.Commit, now); err != nil || !on {
+		return ""
+	}
+	return p.Commit
 }
 
 // adapter makes the adapter of a state.

@@ -6,13 +6,16 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/follow"
+	"github.com/code2lora/code2lora/internal/state"
 	"github.com/code2lora/code2lora/internal/store"
 )
 
@@ -32,10 +35,10 @@ const defaultKeep = 30 * 24 * time.Hour
 
 func (o *updateFlags) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.from, "from", "", "if nothing is known of the history, begin at `REF` on it, or at its \"root\" (default: at its end)")
+	f.StringVar(&o.from, "from", "", "if nothing is known of the history, or with --fresh, begin at `REF` on it, or at its \"root\" (default: at its end)")
 	f.IntVar(&o.every, "every", 0, "also keep the state of every `N`-th commit (default 1; for states that can't drift, 0: the last alone)")
 	f.Float64Var(&o.anchorAt, "anchor-at", 0, "begin anew when the churn since the anchor passes `CHURN` (0: never)")
-	f.DurationVar(&o.keep, "keep", defaultKeep, "collect states of commits that no ref leads to when they are older than `AGE` (with s3:// only if given)")
+	f.DurationVar(&o.keep, "keep", defaultKeep, "collect states of commits that no ref leads to when they are older than `AGE`: those of this clone, once a day (if given: of all clones, at once)")
 	f.StringVarP(&o.out, "output", "o", "", "also write the adapter to `DIR`")
 	o.followFlags.add(c)
 }
@@ -153,20 +156,58 @@ func (a *app) update(ctx context.Context, f *followed, o updateFlags, collect bo
 	if j.Applied > 0 {
 		j.SecondsPerCommit = finite(j.Seconds / float64(j.Applied))
 	}
-	if collect || !o.shared() {
-		if j.Collected, _, err = follow.Collect(ctx, f.Repo, f.Store, res.Repository, o.keep); err != nil {
-			return nil, err
-		}
-	}
 	if o.out != "" {
-		ad, err := f.write(ctx, o.out, res)
+		ad, newer, err := f.write(ctx, o.out, res)
 		if err != nil {
 			return nil, err
 		}
-		d := describeAdapter(ad, o.out, sizeOf(o.out))
-		j.Adapter = &d
+		if newer != "" {
+			a.addNote(j, "%s has the adapter of %.12s, which is newer than %.12s, and was left as it is", o.out, newer, res.Commit)
+		} else {
+			d := describeAdapter(ad, o.out, sizeOf(o.out))
+			j.Adapter = &d
+		}
+	}
+	if err := a.collect(ctx, job, o, res.Repository, collect, j); err != nil {
+		a.addNote(j, "old states were not collected, which the next update tries again: %v", err)
 	}
 	return j, nil
+}
+
+// addNote tells the user, and the JSON.
+func (a *app) addNote(j *updateJSON, format string, args ...any) {
+	n := fmt.Sprintf(format, args...)
+	j.Notes = append(slices.Clip(j.Notes), n)
+	a.noteAll([]string{n})
+}
+
+// collectEvery is how often an update collects states if nobody asks for it: to
+// look at all of them takes longer than a small update.
+const collectEvery = 24 * time.Hour
+
+// collect collects states of all clones if asked, else those of this one now
+// and then.
+func (a *app) collect(ctx context.Context, job follow.Job, o updateFlags, repository string, asked bool, j *updateJSON) error {
+	where := o.store
+	if where == "" {
+		where = state.Default()
+	}
+	if !o.shared() {
+		var err error
+		if where, err = filepath.Abs(where); err != nil {
+			return err
+		}
+	}
+	stamp := rootFile("collected", where+"\x00"+job.Repo.Path(), "")
+	info, err := os.Stat(stamp)
+	recent := err == nil && time.Since(info.ModTime()) < collectEvery
+	if !asked && (o.shared() || recent) {
+		return nil
+	}
+	if j.Collected, _, err = follow.Collect(ctx, job, repository, o.keep, asked); err != nil {
+		return err
+	}
+	return store.WriteFile(stamp, func(io.Writer) error { return nil })
 }
 
 // check adds the comparison with a state from scratch.
@@ -218,7 +259,11 @@ func printUpdate(w io.Writer, name string, j *updateJSON) {
 	}
 	fmt.Fprintf(w, "\nstate       %d commits since its anchor %.12s\ndrift       %s\n", j.Steps, j.Anchor, driftText(j.Exact, j.Churn))
 	if c := j.Check; c != nil {
-		fmt.Fprintf(w, "check       from scratch in %.3f s; the update took %.4f of it; distance %.6f, equal: %t\n", c.Seconds, *j.CheckRatio, c.Distance, c.Equal)
+		ratio := ""
+		if j.CheckRatio != nil {
+			ratio = fmt.Sprintf("the update took %.4f of it; ", *j.CheckRatio)
+		}
+		fmt.Fprintf(w, "check       from scratch in %.3f s; %sdistance %.6f, equal: %t\n", c.Seconds, ratio, c.Distance, c.Equal)
 	}
 	if j.Collected > 0 {
 		fmt.Fprintf(w, "collected   %d states of commits that no ref leads to\n", j.Collected)
@@ -229,7 +274,7 @@ func printUpdate(w io.Writer, name string, j *updateJSON) {
 		fmt.Fprintln(w, "norm        none: there is no source that the checkpoint reads yet")
 	}
 	if j.Adapter != nil {
-		fmt.Fprintf(w, "adapter     %s: rank %d, %d parameters, %.1f MB\n", j.Adapter.Path, j.Adapter.Rank, j.Adapter.Parameters, float64(j.Adapter.Bytes)/1e6)
+		j.Adapter.print(w)
 	}
 }
 
@@ -250,11 +295,13 @@ func hookFile(repo, ending string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
+	return rootFile("hooks", realPath(path), ending), nil
+}
+
+// rootFile returns a file in a folder of the program's folder about a path.
+func rootFile(dir, path, ending string) string {
 	sum := sha256.Sum256([]byte(path))
-	return filepath.Join(store.Root(), "hooks", filepath.Base(path)+"-"+hex.EncodeToString(sum[:6])+ending), nil
+	return filepath.Join(store.Root(), dir, filepath.Base(path)+"-"+hex.EncodeToString(sum[:6])+ending)
 }
 
 // turn waits until no other update in the background is at work on a

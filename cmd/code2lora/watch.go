@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/code2lora/code2lora/internal/follow"
+	"github.com/code2lora/code2lora/internal/gitrepo"
 )
 
 func (a *app) watchCmd() *cobra.Command {
@@ -27,6 +28,9 @@ What goes wrong is a line on standard error, and doesn't end it.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
+			if gitrepo.IsRemote(args[0]) {
+				return fmt.Errorf("%w: watch %s: a clone of another machine's repository moves only when it is fetched: give a local repository, or call \"code2lora update\" at intervals", errUsage, args[0])
+			}
 			f, err := a.openFollowed(ctx, args[0], o.followFlags)
 			if err != nil {
 				return err

@@ -100,8 +100,26 @@ func (j Job) measure(ctx context.Context, e state.Entry) (*Drift, error) {
 	} else if !errors.Is(err, state.ErrNotFound) && !errors.Is(err, state.ErrCorrupt) {
 		return nil, err
 	}
-	e.Notes[j.own(noteDrift)] = d.Distance
-	return d, j.Store.Put(ctx, e, data)
+	return d, j.noteDrift(ctx, e, data, d.Distance)
+}
+
+// noteDrift notes the drift of a state, unless it was replaced or removed since
+// it was read.
+func (j Job) noteDrift(ctx context.Context, e state.Entry, data []byte, drift float64) error {
+	unlock, err := j.Store.Lock(ctx, e.Repository, e.Model)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, ok, err := j.Store.Has(ctx, e.Key)
+	if err != nil || !ok || now.Digest != e.Digest {
+		return err
+	}
+	if now.Notes == nil {
+		now.Notes = map[string]float64{}
+	}
+	now.Notes[j.own(noteDrift)] = drift
+	return j.Store.Put(ctx, now, data)
 }
 
 func (j Job) decoded(data []byte) (*adapter.Adapter, error) {

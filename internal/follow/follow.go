@@ -34,7 +34,7 @@ type Job struct {
 	// From is where to begin when no commit of the history has a state: empty
 	// for the commit at Ref itself, Root, or a ref on the first-parent history.
 	From string
-	// Fresh begins at Ref, whatever is stored.
+	// Fresh begins at From, whatever is stored.
 	Fresh bool
 	// Every stores the state of each commit whose number of steps is a multiple of
 	// it, besides the last one; 0 is 1. For an [Exact] follower, 0 means one step
@@ -106,7 +106,12 @@ type Result struct {
 	Seconds       float64
 	AnchorSeconds float64  // of these, for states begun from nothing
 	Notes         []string // what the user should know, a sentence each
+
+	state evolve.State
 }
+
+// State returns the state at Commit, nil if there is none.
+func (r *Result) State() evolve.State { return r.state }
 
 // Update carries the state of a repository to a commit, and stores it. report is
 // told each commit; it may be nil. With an error, the result tells how far it got:
@@ -149,14 +154,16 @@ func (j Job) run(ctx context.Context, report func(Applied)) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	read := time.Since(began)
 	unlock, err := j.Store.Lock(ctx, r.key.Repository, r.key.Model)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
+	began = time.Now() // waiting for others is no cost of this one
 	err = r.do(ctx)
 	r.finish(ctx, &err)
-	r.result.Seconds = time.Since(began).Seconds()
+	r.result.Seconds = (read + time.Since(began)).Seconds()
 	return r, err
 }
 

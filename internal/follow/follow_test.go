@@ -49,7 +49,7 @@ func TestUpdate(t *testing.T) {
 	if res = update(t, j2); res.Anchor != ids[3] || res.Applied != 1 || res.Steps != 0 {
 		t.Errorf("from nothing: got %+v, want a state begun at the end", res)
 	}
-	j.Fresh = true
+	j.Fresh, j.From = true, ""
 	if res = update(t, j); res.Anchor != ids[3] || res.Steps != 0 {
 		t.Errorf("fresh: got %+v, want a state begun at the end", res)
 	}
@@ -341,7 +341,7 @@ func TestCollect(t *testing.T) {
 	r.git("worktree", "add", "-q", "--detach", linked, side[0])
 	collect := func(grace time.Duration, want int) {
 		t.Helper()
-		n, _, err := Collect(t.Context(), j.Repo, j.Store, res.Repository, grace)
+		n, _, err := Collect(t.Context(), j, res.Repository, grace, false)
 		if err != nil || n != want {
 			t.Errorf("got %d, %v, want %d states collected", n, err, want)
 		}

@@ -34,6 +34,8 @@ type chain struct {
 
 	nothing bool    // there is no adapter
 	scale   float64 // alpha of adapters; 0 is 1
+
+	beginning func() // called by Begin, if not nil
 }
 
 func (c *chain) ID() string {
@@ -66,6 +68,9 @@ func (c *chain) Begin(ctx context.Context, r *gitrepo.Repo, commit string, repor
 		return nil, err
 	}
 	c.begins++
+	if c.beginning != nil {
+		c.beginning()
+	}
 	parts := []string{"begin"}
 	var blobs []string
 	err = s.Each(ctx, s.Files, func(f gitrepo.File, text []byte) error {

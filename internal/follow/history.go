@@ -57,7 +57,7 @@ func readHistory(ctx context.Context, j Job) (*history, error) {
 // begin returns the index of the commit at which a first state is begun.
 func (h *history) begin(ctx context.Context, j Job) (int, error) {
 	switch {
-	case j.Fresh || j.From == "":
+	case j.From == "":
 		return len(h.commits) - 1, nil
 	case j.From == Root:
 		return 0, nil

@@ -3,7 +3,6 @@ package follow
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/state"
@@ -52,38 +51,4 @@ func noteOf(e state.Entry, note string) *float64 {
 		return &v
 	}
 	return nil
-}
-
-// Collect removes the states of a repository, of all checkpoints, whose commits no
-// ref and no HEAD of its work trees leads to, and that are older than grace.
-// repository is what the [Result] of an update says. Others are left alone. Whoever shares the store with other
-// clones must know that their branches don't count. In a shallow clone nothing is
-// collected, as it doesn't know what its refs lead to.
-func Collect(ctx context.Context, r *gitrepo.Repo, s *state.Store, repository string, grace time.Duration) (removed int, freed int64, err error) {
-	shallow, err := r.Shallow(ctx)
-	if err != nil || shallow {
-		return 0, 0, err
-	}
-	entries, err := s.List(ctx, repository, "")
-	if err != nil && !errors.Is(err, state.ErrCorrupt) {
-		return 0, 0, err
-	}
-	old := map[string]bool{} // commits
-	for _, e := range entries {
-		if time.Since(e.Made) > grace {
-			old[e.Commit] = true
-		}
-	}
-	if len(old) == 0 {
-		return 0, 0, nil
-	}
-	if err := r.Reachable(ctx, func(id string) error { delete(old, id); return nil }); err != nil {
-		return 0, 0, err
-	}
-	if len(old) == 0 {
-		return 0, 0, nil
-	}
-	return s.Collect(ctx, func(e state.Entry) bool {
-		return e.Repository != repository || !old[e.Commit] || time.Since(e.Made) <= grace
-	})
 }

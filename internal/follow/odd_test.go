@@ -22,6 +22,15 @@ func TestShallow(t *testing.T) {
 	if res.Anchor != ids[3] || res.Applied != 2 || !strings.HasPrefix(res.Repository, "name:") || !noted(res, "shallow") {
 		t.Errorf("got %+v, want it to begin where the history was cut, with a note", res)
 	}
+	// The state of a commit that no ref leads to stays: the clone may not know all.
+	runGit(t, clone, "checkout", "-q", "--detach")
+	side := &repo{t: t, dir: clone, date: r.date}
+	lost := with(j, func(j *Job) { j.Ref = side.commit("lost") })
+	update(t, lost)
+	runGit(t, clone, "checkout", "-q", "main")
+	if n, _, err := Collect(t.Context(), j, res.Repository, 0, true); n != 0 || err != nil {
+		t.Errorf("collected %d, %v, want nothing of a shallow clone", n, err)
+	}
 	r.commits("f")
 	runGit(t, clone, "pull", "-q")
 	if res = update(t, j); res.From != ids[4] || res.Applied != 1 {
@@ -31,9 +40,6 @@ func TestShallow(t *testing.T) {
 	runGit(t, clone, "fetch", "-q", "--unshallow")
 	if res = update(t, j); res.Repository != ids[0] || res.Applied != 6 {
 		t.Errorf("after unshallow: got %+v, want all of the history", res)
-	}
-	if n, _, err := Collect(t.Context(), j.Repo, j.Store, res.Repository, 0); n != 0 || err != nil {
-		t.Errorf("collected %d, %v, want nothing", n, err)
 	}
 }
 

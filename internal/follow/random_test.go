@@ -31,7 +31,7 @@ func TestRandomHistories(t *testing.T) {
 				}
 				if rng.IntN(5) == 0 {
 					res := update(t, chained)
-					if _, _, err := Collect(t.Context(), chained.Repo, chained.Store, res.Repository, 0); err != nil {
+					if _, _, err := Collect(t.Context(), chained, res.Repository, 0, false); err != nil {
 						t.Fatal(err)
 					}
 				}

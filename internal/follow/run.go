@@ -53,6 +53,11 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.restore(ctx); err != nil {
 		return err
 	}
+	if r.state != nil && r.From != "" && r.Anchor.Churn == 0 {
+		if i, err := r.begin(ctx, r.Job); err != nil || r.commits[i].ID != r.entry.Anchor {
+			r.note("%q, where to begin, had no effect: there is a state of %.12s, which was begun at %.12s; --fresh begins anew there", r.From, r.entry.Commit, r.entry.Anchor)
+		}
+	}
 	if r.state == nil {
 		i, err := r.begin(ctx, r.Job)
 		if err != nil {
@@ -64,6 +69,9 @@ func (r *run) do(ctx context.Context) error {
 	}
 	target := r.last().ID
 	if r.entry.Commit == target {
+		if r.churn != nil && r.Anchor.Churn > 0 && r.entry.Notes[noteChurn] > r.Anchor.Churn { // the policy is newer than the state
+			return r.anchor(ctx, len(r.commits)-1, true)
+		}
 		return nil
 	}
 	var err error
@@ -87,29 +95,27 @@ func (r *run) restore(ctx context.Context) error {
 	if r.Fresh {
 		return nil
 	}
-	entries, err := r.Store.List(ctx, r.key.Repository, r.key.Model)
-	if errors.Is(err, state.ErrCorrupt) { // the others are listed
-		r.note("not all stored states can be read, and those that can't aren't used: %v", err)
-	} else if err != nil {
+	commits, err := r.Store.Commits(ctx, r.key.Repository, r.key.Model)
+	if err != nil {
 		return err
 	}
-	if len(entries) == 0 {
+	if len(commits) == 0 {
 		return r.others(ctx)
 	}
-	stored := map[string]state.Entry{}
-	for _, e := range entries {
-		stored[e.Commit] = e
+	stored := map[string]bool{}
+	for _, id := range commits {
+		stored[id] = true
 	}
-	newest := entries[len(entries)-1].Commit
+	newest := commits[len(commits)-1]
 	for i := len(r.commits) - 1; i >= 0 && r.state == nil; i-- {
-		if e, ok := stored[r.commits[i].ID]; ok {
-			if err := r.load(ctx, e.Key); err != nil {
+		if id := r.commits[i].ID; stored[id] {
+			if err := r.load(ctx, r.keyOf(id)); err != nil {
 				return err
 			}
 		}
 	}
 	if r.state == nil && r.result.Exact && r.Every == 0 {
-		return r.elsewhere(ctx, entries)
+		return r.elsewhere(ctx, commits)
 	}
 	if _, on := r.at[newest]; on {
 		return nil
@@ -133,22 +139,22 @@ func (r *run) others(ctx context.Context) error {
 		return err
 	}
 	if len(all) > 0 {
-		r.note("the %d stored states of this repository were made by other checkpoints or encoders, and can't be continued by this one: it begins anew", len(all))
+		r.note("the %d stored states of this repository were made by other checkpoints, encoders, precisions or kinds of processor, and can't be continued by this one: it begins anew", len(all))
 	}
 	return nil
 }
 
 // elsewhere takes the newest state off the history whose commit is here; only
 // an exact follower can go on from there.
-func (r *run) elsewhere(ctx context.Context, entries []state.Entry) error {
-	for i := len(entries) - 1; i >= 0 && r.state == nil; i-- {
-		if _, err := r.Repo.Tree(ctx, entries[i].Commit); err != nil {
+func (r *run) elsewhere(ctx context.Context, commits []string) error {
+	for i := len(commits) - 1; i >= 0 && r.state == nil; i-- {
+		if _, err := r.Repo.Tree(ctx, commits[i]); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			continue // collected by git, or of another clone
 		}
-		if err := r.load(ctx, entries[i].Key); err != nil {
+		if err := r.load(ctx, r.keyOf(commits[i])); err != nil {
 			return err
 		}
 	}
@@ -280,7 +286,7 @@ func (r *run) put(ctx context.Context) error {
 		return fmt.Errorf("state at %.12s: %w", r.entry.Commit, err)
 	}
 	r.replacing(ctx)
-	r.entry.Made = time.Now().UTC()
+	r.entry.Made, r.entry.Clone = time.Now().UTC(), cloneOf(r.Repo)
 	if err := r.Store.Put(ctx, r.entry, data); err != nil {
 		return err
 	}
@@ -305,6 +311,7 @@ func (r *run) finish(ctx context.Context, err *error) {
 		*err = errors.Join(*err, r.put(ctx))
 	}
 	r.result.Commit, r.result.Anchor, r.result.Steps = r.entry.Commit, r.entry.Anchor, r.entry.Steps
+	r.result.state = r.state
 	r.result.Norm, r.result.Churn = r.noted(noteNorm), r.entry.Notes[noteChurn]
 	if *err == nil && math.IsNaN(r.result.Norm) { // stored for another checkpoint
 		r.result.Norm, *err = r.norm(r.state)

@@ -29,7 +29,8 @@ type WatchOptions struct {
 }
 
 // Watch calls moved with the commit of a ref, at first and then each time when it
-// is another one, until ctx ends; the error is then nil. failed is told what went
+// is another one, until ctx ends; the error is then nil. When moved fails it is
+// called again at the next look at the refs. failed is told what went
 // wrong, once until something else does: the events that the system refuses, a
 // ref that isn't there at the moment, and errors of moved.
 func Watch(ctx context.Context, r *gitrepo.Repo, o WatchOptions, moved func(commit string) error, failed func(error)) error {
@@ -55,8 +56,9 @@ func Watch(ctx context.Context, r *gitrepo.Repo, o WatchOptions, moved func(comm
 	for {
 		id, err := r.Resolve(ctx, o.Ref)
 		if err == nil && id != last {
-			last = id
-			err = moved(id)
+			if err = moved(id); err == nil {
+				last = id
+			}
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -132,6 +134,10 @@ func (e *refEvents) close() {
 	}
 }
 
+// maxSettle bounds the time to settle, as a multiple of that of a single change:
+// refs that never come to rest are looked at all the same.
+const maxSettle = 10
+
 // wait returns when refs have changed and settled, or after poll.
 func (e *refEvents) wait(ctx context.Context, settle, poll time.Duration) error {
 	timer := time.NewTimer(poll)
@@ -140,6 +146,13 @@ func (e *refEvents) wait(ctx context.Context, settle, poll time.Duration) error 
 	var errs chan error
 	if e.watcher != nil {
 		events, errs = e.watcher.Events, e.watcher.Errors
+	}
+	var until time.Time // set by the first event
+	rest := func() {
+		if until.IsZero() {
+			until = time.Now().Add(maxSettle * settle)
+		}
+		timer.Reset(min(settle, time.Until(until)))
 	}
 	for {
 		select {
@@ -154,9 +167,9 @@ func (e *refEvents) wait(ctx context.Context, settle, poll time.Duration) error 
 			if ev.Has(fsnotify.Create) {
 				_ = addTree(e.watcher, ev.Name) // what isn't watched is polled
 			}
-			timer.Reset(settle)
+			rest()
 		case <-errs: // such as more events than the system keeps
-			timer.Reset(settle)
+			rest()
 		}
 	}
 }

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -93,5 +94,55 @@ func TestWatchLinked(t *testing.T) {
 	r.git("update-ref", "refs/heads/side", ids[0])
 	if got := <-moved; got != ids[0] {
 		t.Errorf("got %s, want %s", got, ids[0])
+	}
+}
+
+// TestWatchRetries calls again what has failed, though the ref stays.
+func TestWatchRetries(t *testing.T) {
+	r := newRepo(t)
+	ids := r.commits("a")
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	var calls, told int
+	err := Watch(ctx, open(t, r.dir), WatchOptions{PollOnly: true, Poll: time.Millisecond}, func(id string) error {
+		if calls++; calls < 3 {
+			return errors.New("no room")
+		}
+		if id != ids[0] {
+			t.Errorf("got %s, want %s", id, ids[0])
+		}
+		stop()
+		return nil
+	}, func(error) { told++ })
+	if err != nil || calls != 3 || told != 1 {
+		t.Errorf("got %d calls, %d of them told, %v; want 3, and the same error told once", calls, told, err)
+	}
+}
+
+// TestWatchRestless looks at refs that never come to rest.
+func TestWatchRestless(t *testing.T) {
+	r := newRepo(t)
+	ids := r.commits("ab")
+	r.git("reset", "-q", "--hard", ids[0])
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	var moved []string
+	done := make(chan struct{})
+	err := Watch(ctx, open(t, r.dir), WatchOptions{Settle: 100 * time.Millisecond, Poll: time.Hour}, func(id string) error {
+		if moved = append(moved, id); len(moved) == 2 {
+			stop()
+			return nil
+		}
+		go func() {
+			defer close(done)
+			for file := filepath.Join(r.dir, ".git", "refs", "heads", "main"); ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
+				_ = os.WriteFile(file, []byte(ids[1]+"\n"), 0o666)
+			}
+		}()
+		return nil
+	}, func(err error) { t.Log(err) })
+	<-done
+	if err != nil || len(moved) != 2 || moved[1] != ids[1] {
+		t.Errorf("got %q, %v, want it to see %s", moved, err, ids[1])
 	}
 }

@@ -35,3 +35,10 @@ func isClone(path string) bool {
 	}
 	return false
 }
+
+// IsRemote tells whether what a user calls a repository is on another machine,
+// so that [Open] makes a clone of it.
+func IsRemote(spec string) bool {
+	u, ok := parseRemote(spec)
+	return ok && !u.local()
+}

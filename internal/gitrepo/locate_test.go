@@ -32,3 +32,11 @@ func TestLocate(t *testing.T) {
 		}
 	}
 }
+
+func TestIsRemote(t *testing.T) {
+	for spec, want := range map[string]bool{".": false, "a/b": false, "file:///tmp/x": false, "https://example.com/a/b": true, "git@example.com:a/b": true} {
+		if got := IsRemote(spec); got != want {
+			t.Errorf("%s: got %t, want %t", spec, got, want)
+		}
+	}
+}

@@ -64,6 +64,7 @@ type Entry struct {
 	Digest string             `json:"digest"`           // SHA-256 of the data, in hex; Put sets it
 	Size   int64              `json:"size"`             // bytes of data; Put sets it
 	Made   time.Time          `json:"made"`             // Put sets it to now if it is zero
+	Clone  string             `json:"clone,omitempty"`  // who made it: a digest of machine and git directory; "" if unknown
 	Notes  map[string]float64 `json:"notes,omitempty"`  // measured, such as "norm", "drift", "seconds"; finite
 }
 

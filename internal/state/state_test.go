@@ -147,6 +147,15 @@ func testList(t *testing.T, s *Store) {
 			t.Errorf("list %q %q: got %v, want %v", tt.repository, tt.model, got, want)
 		}
 	}
+	if got, err := s.Commits(t.Context(), repoA, modelA); err != nil || !slices.Equal(got, []string{"c0", "c1", "c2"}) {
+		t.Errorf("commits: got %q, %v, want those in the order of their puts", got, err)
+	}
+	if got, err := s.Commits(t.Context(), repoA, "none"); err != nil || len(got) != 0 {
+		t.Errorf("commits of no model: got %q, %v", got, err)
+	}
+	if _, err := s.Commits(t.Context(), repoA, ""); err == nil {
+		t.Error("commits of every model: want an error")
+	}
 }
 
 func keysOf(list []Entry) (keys []Key) {

@@ -186,6 +186,36 @@ func (s *Store) List(ctx context.Context, repository, model string) ([]Entry, er
 	return list, several(bad)
 }
 
+// Commits returns the commits of a repository that have a state of a model, in the
+// order in which they were put last. It reads no entry, so it is quick where
+// [Store.List] isn't, and doesn't notice damage.
+func (s *Store) Commits(ctx context.Context, repository, model string) ([]string, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	if err := (Key{repository, "any", model}).check(); err != nil {
+		return nil, err
+	}
+	prefix := folder(repository, model)
+	var found []object
+	err := s.objects.list(ctx, prefix, func(o object) error {
+		if name, ok := strings.CutSuffix(strings.TrimPrefix(o.name, prefix), ".json"); ok && fileName(name) == name {
+			o.name = name
+			found = append(found, o)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing states: %w", err)
+	}
+	slices.SortFunc(found, func(a, b object) int { return cmp.Or(a.changed.Compare(b.changed), cmp.Compare(a.name, b.name)) })
+	commits := make([]string, len(found))
+	for i, o := range found {
+		commits[i] = o.name
+	}
+	return commits, nil
+}
+
 // several joins errors, of which it shows the first few.
 func several(errs []error) error {
 	const shown = 5
