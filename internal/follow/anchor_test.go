@@ -15,7 +15,7 @@ func TestReplaced(t *testing.T) {
 	if res := update(t, j); noted(res, text) {
 		t.Errorf("a state continued: got notes %q", res.Notes)
 	}
-	j.Fresh = true
+	j.Fresh, j.From = true, ""
 	if res := update(t, j); !noted(res, text) || len(res.Notes) != 1 {
 		t.Errorf("a state replaced by one of another anchor: got notes %q, want one", res.Notes)
 	}
