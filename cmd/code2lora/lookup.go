@@ -43,6 +43,7 @@ func (l *lookup) index(ctx context.Context, b *base) (*engine.Index, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer repo.Close()
 	snap, err := repo.Snapshot(ctx, "", gitrepo.Filter{})
 	if err != nil {
 		return nil, err

@@ -34,6 +34,8 @@ type Repo struct {
 	path string
 	git  *git // nil for a plain source tree
 
+	sha256 bool // ids are of SHA-256, not SHA-1
+
 	archived []Skip // entries of an archive that were not extracted
 	temp     string // removed by Close
 	closing  sync.Once
@@ -90,7 +92,8 @@ func openGit(ctx context.Context, path, dir, name string) (*Repo, error) {
 		return nil, fmt.Errorf("repository %s: %w", path, err)
 	}
 	g := &git{bin: bin, dir: dir}
-	if _, err := g.output(ctx, "rev-parse", "--git-dir"); err != nil {
+	format, err := g.output(ctx, "rev-parse", "--show-object-format") // an older git repeats the option
+	if err != nil {
 		return nil, fmt.Errorf("repository %s: %w", path, err)
 	}
 	if name == "" {
@@ -99,7 +102,7 @@ func openGit(ctx context.Context, path, dir, name string) (*Repo, error) {
 			return nil, fmt.Errorf("repository %s: %w", path, err)
 		}
 	}
-	return &Repo{name: name, path: path, git: g}, nil
+	return &Repo{name: name, path: path, git: g, sha256: format == "sha256"}, nil
 }
 
 // Name returns owner/name from the URL of the remote (the whole path on hosts

@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 )
 
-// objects returns a git directory, made at the first call, that has the objects of the repository and
-// nothing else: no configuration, no info/attributes, no refs. What git says of
-// objects then depends on their ids alone. In a partial clone it doesn't know
-// that it could fetch what isn't there, and answers like in any other clone
-// instead of ending: "could not fetch … from promisor remote".
-func (r *Repo) objects(ctx context.Context) (*git, error) {
+// objects returns a git directory, made at the first call, that has the objects
+// of the repository and nothing else: no configuration, no info/attributes, no
+// refs. What git says of objects then depends on their ids alone. In a partial
+// clone it doesn't know that it could fetch what isn't there, and answers like in
+// any other clone instead of ending: "could not fetch … from promisor remote".
+func (r *Repo) objects() (*git, error) {
 	r.viewing.Lock()
 	defer r.viewing.Unlock()
 	if r.view != nil {
@@ -23,12 +23,8 @@ func (r *Repo) objects(ctx context.Context) (*git, error) {
 	if err != nil {
 		return nil, err
 	}
-	format, err := r.git.output(ctx, "rev-parse", "--show-object-format")
-	if err != nil {
-		return nil, err
-	}
 	config := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
-	if format == "sha256" { // an older git repeats the option
+	if r.sha256 {
 		config = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
 	}
 	dir, err := os.MkdirTemp("", "code2lora-git-*")
@@ -54,7 +50,7 @@ func (r *Repo) objects(ctx context.Context) (*git, error) {
 
 // stream is [git.stream] of a command that reads objects by their ids.
 func (r *Repo) stream(ctx context.Context, stdin io.Reader, read func(io.Reader) error, args ...string) error {
-	g, err := r.objects(ctx)
+	g, err := r.objects()
 	if err != nil {
 		return err
 	}
@@ -63,7 +59,7 @@ func (r *Repo) stream(ctx context.Context, stdin io.Reader, read func(io.Reader)
 
 // pipe is [git.pipe] of a command that reads objects by their ids.
 func (r *Repo) pipe(ctx context.Context, args ...string) (*pipe, error) {
-	g, err := r.objects(ctx)
+	g, err := r.objects()
 	if err != nil {
 		return nil, err
 	}

@@ -138,3 +138,25 @@ func TestDiffsAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// TestSHA256 reads a repository whose ids are of SHA-256.
+func TestSHA256(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "long")
+	runGit(t, "", "", "init", "--quiet", "--object-format=sha256", dir)
+	writeFile(t, filepath.Join(dir, "a.py"), "x = 1\n")
+	runGit(t, dir, "", "add", ".")
+	runGit(t, dir, "", "commit", "--quiet", "-m", "root")
+	r := openAt(t, dir, Options{})
+	if s := snapshot(t, r, "", Filter{}); len(s.Tree) != 64 || texts(t, s)["a.py"] != "x = 1\n" {
+		t.Errorf("got tree %q and %q, want a.py", s.Tree, texts(t, s))
+	}
+	_, all := steps(t, r, "HEAD", "")
+	d, err := r.Diffs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if diff, err := d.Between("", all[0].Tree, 1000, func(string) bool { return true }); err != nil || !strings.HasSuffix(diff.Text, "\n+x = 1\n") {
+		t.Errorf("diff: got %v, %v", diff, err)
+	}
+}
