@@ -27,20 +27,34 @@ func Check(ctx context.Context, j Job, res *Result, scratch evolve.Follower) (*C
 	if err != nil {
 		return nil, err
 	}
-	own, err := j.decoded(data)
+	own, fresh, seconds, err := j.besides(ctx, data, scratch, res.Commit)
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	s, err := scratch.Begin(ctx, j.Repo, res.Commit, j.Progress)
-	if err != nil {
-		return nil, err
-	}
-	fresh, err := scratch.Adapter(s)
-	if err != nil {
-		return nil, err
-	}
-	c := &Comparison{Seconds: time.Since(began).Seconds(), Equal: adapter.Digest(own) == adapter.Digest(fresh)}
+	c := &Comparison{Seconds: seconds, Equal: adapter.Digest(own) == adapter.Digest(fresh)}
 	c.Distance, err = adapter.Distance(own, fresh)
 	return c, err
+}
+
+// besides makes the adapters of a stored state and of one that f begins at its
+// commit, and tells how long the latter took.
+func (j Job) besides(ctx context.Context, data []byte, f evolve.Follower, commit string) (own, fresh *adapter.Adapter, seconds float64, err error) {
+	if own, err = j.decoded(data); err != nil {
+		return nil, nil, 0, err
+	}
+	began := time.Now()
+	s, err := f.Begin(ctx, j.Repo, commit, j.Progress)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	fresh, err = f.Adapter(s)
+	return own, fresh, time.Since(began).Seconds(), err
+}
+
+func (j Job) decoded(data []byte) (*adapter.Adapter, error) {
+	s, err := j.Follower.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	return j.Follower.Adapter(s)
 }

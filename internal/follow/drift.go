@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/state"
@@ -20,7 +19,7 @@ type Drift struct {
 	Distance float64 `json:"distance"` // ‖ΔW − ΔW'‖ / ‖ΔW'‖, where ΔW' is of the state begun there
 	Cosine   float64 `json:"cosine"`   // of ΔW and ΔW'
 	Anchored float64 `json:"anchored"` // the same distance of the state at the anchor, which never moved
-	Seconds  float64 `json:"seconds"`  // to begin a state
+	Seconds  float64 `json:"seconds"`  // to begin a state, and to make its adapter
 }
 
 // ErrNoStates is returned when no commit of a history has a state.
@@ -67,20 +66,11 @@ func (j Job) measure(ctx context.Context, e state.Entry) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	evolved, err := j.decoded(data)
+	evolved, fresh, seconds, err := j.besides(ctx, data, j.Follower, e.Commit)
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	s, err := j.Follower.Begin(ctx, j.Repo, e.Commit, j.Progress)
-	if err != nil {
-		return nil, err
-	}
-	d := &Drift{Commit: e.Commit, Anchor: e.Anchor, Steps: e.Steps, Churn: e.Notes[noteChurn], Seconds: time.Since(began).Seconds()}
-	fresh, err := j.Follower.Adapter(s)
-	if err != nil {
-		return nil, err
-	}
+	d := &Drift{Commit: e.Commit, Anchor: e.Anchor, Steps: e.Steps, Churn: e.Notes[noteChurn], Seconds: seconds}
 	if d.Distance, err = adapter.Distance(evolved, fresh); err != nil {
 		return nil, err
 	}
@@ -120,12 +110,4 @@ func (j Job) noteDrift(ctx context.Context, e state.Entry, data []byte, drift fl
 	}
 	now.Notes[j.own(noteDrift)] = drift
 	return j.Store.Put(ctx, now, data)
-}
-
-func (j Job) decoded(data []byte) (*adapter.Adapter, error) {
-	s, err := j.Follower.Decode(data)
-	if err != nil {
-		return nil, err
-	}
-	return j.Follower.Adapter(s)
 }

@@ -3,8 +3,10 @@ package follow
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -227,28 +229,39 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// childVar makes a test process one that updates: the repository and the store.
+const childVar = "CODE2LORA_TEST_UPDATE"
+
+// TestTwoProcesses lets processes update one repository at once.
 func TestTwoProcesses(t *testing.T) {
+	if spec := os.Getenv(childVar); spec != "" {
+		repo, store, _ := strings.Cut(spec, "\n")
+		f := &chain{}
+		if _, err := Update(t.Context(), Job{Repo: open(t, repo), Follower: f, Store: openStore(t, store), From: Root}, nil); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("STEPS=%d\n", len(f.steps))
+		return
+	}
 	r := newRepo(t)
 	r.commits("abcdef")
 	dir := t.TempDir()
 	var wg sync.WaitGroup
-	followers := make([]*chain, 4)
-	for i := range followers {
-		followers[i] = &chain{}
-		j := Job{Repo: open(t, r.dir), Follower: followers[i], Store: openStore(t, dir), From: Root}
+	steps := make([]int, 3)
+	for i := range steps {
 		wg.Go(func() {
-			if _, err := Update(t.Context(), j, nil); err != nil {
-				t.Error(err)
+			c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTwoProcesses$", "-test.v")
+			c.Env = append(os.Environ(), childVar+"="+r.dir+"\n"+dir)
+			out, err := c.CombinedOutput()
+			_, after, ok := strings.Cut(string(out), "STEPS=")
+			if _, scanErr := fmt.Sscan(after, &steps[i]); err != nil || !ok || scanErr != nil {
+				t.Errorf("process %d: %v\n%s", i, err, out)
 			}
 		})
 	}
 	wg.Wait()
-	steps := 0
-	for _, f := range followers {
-		steps += len(f.steps)
-	}
-	if steps != 5 {
-		t.Errorf("%d steps in all, want 5: each commit once", steps)
+	if n := steps[0] + steps[1] + steps[2]; n != 5 {
+		t.Errorf("%d steps in all, want 5: each commit once", n)
 	}
 	j := Job{Repo: open(t, r.dir), Follower: &chain{}, Store: openStore(t, dir)}
 	update(t, j)
