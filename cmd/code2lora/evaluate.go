@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -25,7 +26,8 @@ func (a *app) evaluateCmd() *cobra.Command {
 repository's tasks with its own adapter, with the checkpoint's average adapter,
 with another repository's adapter, and with the bare base. Intervals are 95 %
 bootstraps over repositories. The result is kept as report.json beside the
-checkpoint.
+checkpoint. With a recurrence section, each repository's history is followed, and
+its own adapters are those at some of its commits.
 
 Only a gap between own and the other two adapters shows that the hypernetwork
 uses what it reads.`,
@@ -50,15 +52,10 @@ uses what it reads.`,
 			if o.checkpoint == "" {
 				o.checkpoint = filepath.Join(cfg.Dir(), train.CheckpointFile)
 			}
-			ck, err := a.loadCheckpoint(o.checkpoint, b)
+			e, err := a.evaluate(c.Context(), cfg, deps, b, o.checkpoint, split)
 			if err != nil {
 				return err
 			}
-			e, err := train.Evaluate(c.Context(), cfg, *deps, ck.Checkpoint, split)
-			if err != nil {
-				return err
-			}
-			e.CheckpointSHA256 = ck.sha256
 			report := filepath.Join(filepath.Dir(o.checkpoint), "report.json")
 			if split != dataset.Test {
 				report = filepath.Join(filepath.Dir(o.checkpoint), "report-"+o.split+".json")
@@ -78,6 +75,34 @@ uses what it reads.`,
 	f.BoolVar(&o.network, "network", false, "clone repositories that are not there")
 	precisionFlag(c, kernel.Float32)
 	return c
+}
+
+// evaluate audits the checkpoint at path, which has to be of the kind that the
+// configuration trains.
+func (a *app) evaluate(ctx context.Context, cfg *train.Config, deps *train.Deps, b *base, path string, split dataset.Split) (*train.Evaluation, error) {
+	ck, r, err := a.loadAny(path, b)
+	if err != nil {
+		return nil, err
+	}
+	if (r != nil) != (cfg.Recurrence != nil) {
+		kind := map[bool]string{false: "no recurrence over commits", true: "a recurrence over commits"}
+		return nil, unusable(fmt.Errorf("checkpoint %s has %s, and the configuration has %s: evaluate it with the configuration that it was trained with",
+			path, kind[r != nil], kind[cfg.Recurrence != nil]))
+	}
+	if r != nil {
+		e, err := train.EvaluateRecurrent(ctx, cfg, *deps, r.Checkpoint, split)
+		if err != nil {
+			return nil, err
+		}
+		e.CheckpointSHA256 = r.sha256
+		return e, nil
+	}
+	e, err := train.Evaluate(ctx, cfg, *deps, ck.Checkpoint, split)
+	if err != nil {
+		return nil, err
+	}
+	e.CheckpointSHA256 = ck.sha256
+	return e, nil
 }
 
 func printEvaluation(w io.Writer, e *train.Evaluation, report string) {

@@ -14,6 +14,7 @@ import (
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/memory"
 	"github.com/code2lora/code2lora/internal/state"
+	"github.com/code2lora/code2lora/internal/train"
 )
 
 // Exit codes. docs/commands.md repeats this table.
@@ -55,7 +56,7 @@ func exitCode(err error) int {
 		return exitSplit
 	case is(fs.ErrNotExist, errInput, adapt.ErrNoSource, encoder.ErrNothing, catalog.ErrMismatch, hypernet.ErrEncoder,
 		gitrepo.ErrEmpty, gitrepo.ErrRef, gitrepo.ErrMissingObject, gitrepo.ErrNotGit, gitrepo.ErrNetwork, gitrepo.ErrArchive,
-		follow.ErrFrom, follow.ErrNoStates, state.ErrCorrupt):
+		follow.ErrFrom, follow.ErrNoStates, state.ErrCorrupt, train.ErrSettings):
 		return exitInput
 	default:
 		return exitFailure

@@ -63,35 +63,85 @@ type Auditor struct {
 // Audit scores every repository under its own adapter, the average adapter and
 // that of the next repository in the list; with withBase also without one.
 func (a *Auditor) Audit(ctx context.Context, head hypernet.Head, repos []*Repository, withBase bool) (*Audit, error) {
-	out, _, err := a.audit(ctx, head, repos, withBase)
+	subjects, err := ofRepositories(head, repos)
+	if err != nil {
+		return nil, err
+	}
+	out, _, err := a.audit(ctx, head, subjects, withBase)
 	return out, err
 }
 
-// audit is Audit; it returns the tallies of each kind of adapter too.
-func (a *Auditor) audit(ctx context.Context, head hypernet.Head, repos []*Repository, withBase bool) (*Audit, map[string][]tally, error) {
+// subject is a repository whose adapters are compared.
+type subject struct {
+	name      string
+	occasions []occasion
+}
+
+// occasion is what a subject is asked under one own adapter: all there is with a
+// snapshot, the tasks of a commit with a history.
+type occasion struct {
+	windows []Window
+	own     func() (*adapter.Adapter, error)
+}
+
+// adapterOf chooses the adapter of occasion j of subject i; nil for none.
+type adapterOf func(i, j int) (*adapter.Adapter, error)
+
+// same chooses one adapter for everything.
+func same(ad *adapter.Adapter) adapterOf {
+	return func(int, int) (*adapter.Adapter, error) { return ad, nil }
+}
+
+// owns chooses the own adapters of subjects.
+func owns(subjects []subject) adapterOf {
+	return func(i, j int) (*adapter.Adapter, error) { return subjects[i].occasions[j].own() }
+}
+
+// strangers chooses adapters of the next subject, at its corresponding occasion.
+func strangers(subjects []subject) adapterOf {
+	return func(i, j int) (*adapter.Adapter, error) {
+		other := subjects[(i+1)%len(subjects)].occasions
+		return other[j*len(other)/len(subjects[i].occasions)].own()
+	}
+}
+
+// ofRepositories are the subjects that repositories are, each with the adapter
+// that a head makes of it.
+func ofRepositories(head hypernet.Head, repos []*Repository) ([]subject, error) {
 	own, err := ownAdapters(head, repos)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	out := make([]subject, len(repos))
+	for i, r := range repos {
+		out[i] = subject{r.Name, []occasion{{r.Windows, func() (*adapter.Adapter, error) { return own[i], nil }}}}
+	}
+	return out, nil
+}
+
+// audit compares own adapters, the average one of a head, and strange ones; it
+// returns the tallies of each kind of adapter too.
+func (a *Auditor) audit(ctx context.Context, head hypernet.Head, subjects []subject, withBase bool) (*Audit, map[string][]tally, error) {
 	average, err := head.Average()
 	if err != nil {
 		return nil, nil, err
 	}
-	choose := map[string]func(i int) *adapter.Adapter{
-		"own":      func(i int) *adapter.Adapter { return own[i] },
-		"average":  func(int) *adapter.Adapter { return average },
-		"stranger": func(i int) *adapter.Adapter { return own[(i+1)%len(own)] },
-	}
+	choose := map[string]adapterOf{"own": owns(subjects), "average": same(average), "stranger": strangers(subjects)}
 	if withBase {
-		choose["base"] = func(int) *adapter.Adapter { return nil }
+		choose["base"] = same(nil)
 	}
 	tallies := map[string][]tally{}
-	for name, adapterOf := range choose {
-		if tallies[name], err = a.tallies(ctx, repos, adapterOf); err != nil {
+	for name, of := range choose {
+		if tallies[name], err = a.tallies(ctx, subjects, of); err != nil {
 			return nil, nil, err
 		}
 	}
-	out := &Audit{Repositories: len(repos), Tasks: NumTasks(repos)}
+	out := &Audit{Repositories: len(subjects)}
+	for _, s := range subjects {
+		for _, o := range s.occasions {
+			out.Tasks += numTasksOf(o.windows)
+		}
+	}
 	out.compare(tallies)
 	return out, tallies, nil
 }
@@ -108,15 +158,21 @@ func (a *Audit) compare(tallies map[string][]tally) {
 	}
 }
 
-// tallies scores every repository under the adapter chosen for it.
-func (a *Auditor) tallies(ctx context.Context, repos []*Repository, adapterOf func(i int) *adapter.Adapter) ([]tally, error) {
-	var all []tally
-	for i, r := range repos {
-		t, err := a.repository(ctx, r, adapterOf(i))
-		if err != nil {
-			return nil, fmt.Errorf("repository %s: %w", r.Name, err)
+// tallies scores every subject under the adapters chosen for it.
+func (a *Auditor) tallies(ctx context.Context, subjects []subject, of adapterOf) ([]tally, error) {
+	all := make([]tally, len(subjects))
+	for i, s := range subjects {
+		for j, o := range s.occasions {
+			ad, err := of(i, j)
+			if err != nil {
+				return nil, fmt.Errorf("repository %s: %w", s.name, err)
+			}
+			t, err := a.windows(ctx, o.windows, ad)
+			if err != nil {
+				return nil, fmt.Errorf("repository %s: %w", s.name, err)
+			}
+			all[i] = all[i].plus(t)
 		}
-		all = append(all, t)
 	}
 	return all, nil
 }
@@ -130,20 +186,20 @@ type Total struct {
 
 // Total scores all windows of repositories under one adapter, nil for none.
 func (a *Auditor) Total(ctx context.Context, repos []*Repository, ad *adapter.Adapter) (Total, error) {
-	ts, err := a.tallies(ctx, repos, func(int) *adapter.Adapter { return ad })
-	if err != nil {
-		return Total{}, err
-	}
 	var sum tally
-	for _, t := range ts {
+	for _, r := range repos {
+		t, err := a.windows(ctx, r.Windows, ad)
+		if err != nil {
+			return Total{}, fmt.Errorf("repository %s: %w", r.Name, err)
+		}
 		sum = sum.plus(t)
 	}
 	return Total{int(sum.tasks), ratio(sum.exact, sum.tasks), ratio(sum.nll, sum.tokens)}, nil
 }
 
-// repository scores the windows of one repository; those that begin with the
-// same imports together.
-func (a *Auditor) repository(ctx context.Context, r *Repository, ad *adapter.Adapter) (t tally, err error) {
+// windows scores windows under one adapter; those that begin with the same
+// imports together.
+func (a *Auditor) windows(ctx context.Context, ws []Window, ad *adapter.Adapter) (t tally, err error) {
 	most := a.Tokens
 	if most == 0 {
 		most = 1024
@@ -153,9 +209,9 @@ func (a *Auditor) repository(ctx context.Context, r *Repository, ad *adapter.Ada
 	if ad != nil {
 		b.Adapters, which = []*adapter.Adapter{ad}, 0
 	}
-	seqs, tokens := make([]model.Sequence, len(r.Windows)), make([][]int32, len(r.Windows))
-	for i := range r.Windows {
-		seqs[i] = r.Windows[i].sequence(which, true)
+	seqs, tokens := make([]model.Sequence, len(ws)), make([][]int32, len(ws))
+	for i := range ws {
+		seqs[i] = ws[i].sequence(which, true)
 		tokens[i] = seqs[i].Tokens
 	}
 	for _, group := range compute.Group(tokens, most) {
@@ -168,7 +224,7 @@ func (a *Auditor) repository(ctx context.Context, r *Repository, ad *adapter.Ada
 			return t, err
 		}
 		for k, i := range group {
-			t.add(&r.Windows[i], seqs[i].Labels, res.NLL[k], res.Argmax[k], a.Leaves)
+			t.add(&ws[i], seqs[i].Labels, res.NLL[k], res.Argmax[k], a.Leaves)
 		}
 	}
 	return t, nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/dataset"
+	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/score"
 )
@@ -19,9 +20,10 @@ type Evaluation struct {
 	Base             string `json:"base"`
 	Encoder          string `json:"encoder"`
 	Split            string `json:"split"`
-	TasksPerRepo     int    `json:"tasks_per_repository"`        // at most
-	WindowTokens     int    `json:"window_tokens"`               // longest prefix and target
-	SpaceWithTarget  bool   `json:"space_with_target,omitempty"` // see DataOptions
+	TasksPerRepo     int    `json:"tasks_per_repository"`             // at most
+	CommitsPerRepo   int    `json:"commits_per_repository,omitempty"` // at most; of a recurrence
+	WindowTokens     int    `json:"window_tokens"`                    // longest prefix and target
+	SpaceWithTarget  bool   `json:"space_with_target,omitempty"`      // see DataOptions
 	// Audit has the tasks as they are: a prefix such as "assert x == " ends in a
 	// space, with which byte-level tokenizers put the base at a disadvantage. With
 	// SpaceWithTarget it has them as Natural does.
@@ -54,18 +56,44 @@ func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, s
 	if err != nil {
 		return nil, err
 	}
-	if enc.ID() != ck.Encoder {
-		return nil, fmt.Errorf("checkpoint %s: %w: %q, and the configuration gives %q", ck.Name, hypernet.ErrEncoder, ck.Encoder, enc.ID())
+	if err := checkEncoder(ck.Info, enc); err != nil {
+		return nil, err
 	}
 	p := newPreparation(c, d, enc)
 	repos, err := p.ofSource(ctx, src, split)
 	if err != nil {
 		return nil, err
 	}
-	if len(repos) < 2 {
+	subjects, err := ofRepositories(ck.Head, repos)
+	if err != nil {
+		return nil, err
+	}
+	return d.evaluate(ctx, c, ck.Info, ck.Head, split, subjects, func() ([]subject, error) {
+		p.Data.SpaceWithTarget = true
+		natural, err := p.Prepare(ctx, split, src.ofSplit(split))
+		if err != nil {
+			return nil, err
+		}
+		return ofRepositories(ck.Head, natural)
+	})
+}
+
+// checkEncoder refuses a checkpoint that reads repositories by another encoder.
+func checkEncoder(ck hypernet.Info, enc encoder.Encoder) error {
+	if enc.ID() != ck.Encoder {
+		return fmt.Errorf("checkpoint %s: %w: %q, and the configuration gives %q", ck.Name, hypernet.ErrEncoder, ck.Encoder, enc.ID())
+	}
+	return nil
+}
+
+// evaluate audits the head of a checkpoint on subjects; natural returns them with
+// the space before each target moved to it, if that is not so already.
+func (d *Deps) evaluate(ctx context.Context, c *Config, ck hypernet.Info, head hypernet.Head, split dataset.Split,
+	subjects []subject, natural func() ([]subject, error)) (*Evaluation, error) {
+	if len(subjects) < 2 {
 		return nil, errors.New("evaluating needs at least two repositories, to compare own and strange adapters")
 	}
-	base, _, err := d.backend(c, ck.Head)
+	base, _, err := d.backend(c, head)
 	if err != nil {
 		return nil, err
 	}
@@ -73,48 +101,50 @@ func Evaluate(ctx context.Context, c *Config, d Deps, ck *hypernet.Checkpoint, s
 	e := &Evaluation{Checkpoint: ck.Name, Base: d.Base.Name, Encoder: ck.Encoder, Split: string(split),
 		TasksPerRepo: c.Data.ValidationTasks, WindowTokens: c.Data.WindowTokens,
 		SpaceWithTarget: c.Data.SpaceWithTarget}
-	audit, tallies, err := auditor.audit(ctx, ck.Head, repos, true)
+	audit, tallies, err := auditor.audit(ctx, head, subjects, true)
 	if err != nil {
 		return nil, err
 	}
 	e.Audit = audit
-	own, err := ownAdapters(ck.Head, repos)
-	if err != nil {
-		return nil, err
-	}
 	if c.Data.SpaceWithTarget {
 		e.Natural = &Natural{Base: *audit.Base, Own: audit.Own, OwnBase: summarize(tallies["own"], tallies["base"])}
 	} else {
-		p.Data.SpaceWithTarget = true
-		natural, err := p.Prepare(ctx, split, src.ofSplit(split))
+		moved, err := natural()
 		if err != nil {
 			return nil, err
 		}
-		if e.Natural, err = auditor.natural(ctx, ck.Head, natural); err != nil {
+		if e.Natural, err = auditor.natural(ctx, moved); err != nil {
 			return nil, err
 		}
 	}
-	average, err := ck.Head.Average()
-	if err != nil {
-		return nil, err
-	}
-	e.Spread, err = hypernet.Conditioning(average, own)
+	e.Spread, err = spread(head, subjects)
 	return e, err
 }
 
-// natural scores repositories without an adapter and with their own.
-func (a *Auditor) natural(ctx context.Context, head hypernet.Head, repos []*Repository) (*Natural, error) {
-	own, err := ownAdapters(head, repos)
+// natural scores subjects without an adapter and with their own.
+func (a *Auditor) natural(ctx context.Context, subjects []subject) (*Natural, error) {
+	base, err := a.tallies(ctx, subjects, same(nil))
 	if err != nil {
 		return nil, err
 	}
-	base, err := a.tallies(ctx, repos, func(int) *adapter.Adapter { return nil })
-	if err != nil {
-		return nil, err
-	}
-	adapted, err := a.tallies(ctx, repos, func(i int) *adapter.Adapter { return own[i] })
+	adapted, err := a.tallies(ctx, subjects, owns(subjects))
 	if err != nil {
 		return nil, err
 	}
 	return &Natural{Base: summarize(base, nil), Own: summarize(adapted, nil), OwnBase: summarize(adapted, base)}, nil
+}
+
+// spread compares the last own adapters of subjects.
+func spread(head hypernet.Head, subjects []subject) (*hypernet.Spread, error) {
+	average, err := head.Average()
+	if err != nil {
+		return nil, err
+	}
+	last := make([]*adapter.Adapter, len(subjects))
+	for i, s := range subjects {
+		if last[i], err = s.occasions[len(s.occasions)-1].own(); err != nil {
+			return nil, fmt.Errorf("repository %s: %w", s.name, err)
+		}
+	}
+	return hypernet.Conditioning(average, last)
 }

@@ -70,32 +70,23 @@ func LoadHistories(ctx context.Context, c *Config, d Deps) (*Histories, error) {
 	if d.Report == nil {
 		d.Report = func(string, ...any) {}
 	}
-	src, err := c.source(d.Report)
+	p, err := newHistorian(c, d)
 	if err != nil {
 		return nil, err
 	}
-	enc, err := NewEncoder(c, d)
-	if err != nil {
-		return nil, err
-	}
-	diffs, err := evolve.NewDiffEncoder(c.Recurrence.Diff, d.Base.SHA256, d.Model, d.Tokenizer, d.Cache)
-	if err != nil {
-		return nil, fmt.Errorf("recurrence: %w", err)
-	}
-	key, err := json.Marshal([]any{"histories 1", src.list, src.benchmark.Digest, enc.ID(), diffs.ID(), c.Data, d.Base.SHA256,
+	key, err := json.Marshal([]any{"histories 1", p.src.list, p.src.benchmark.Digest, p.Encoder.ID(), p.diffs.ID(), c.Data, d.Base.SHA256,
 		c.Recurrence.Input, c.Recurrence.Context, c.Recurrence.MaxCommits, c.Train.Seed})
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(key)
-	hs := &Histories{Encoder: enc.ID(), key: hex.EncodeToString(sum[:8])}
+	hs := &Histories{Encoder: p.Encoder.ID(), key: hex.EncodeToString(sum[:8])}
 	path := filepath.Join(c.Dir(), "work", "histories-"+hs.key+".gob")
 	if err := readGob(path, hs); err == nil {
 		return hs, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		d.Report("preparing again: %v", err)
 	}
-	p := &historian{Preparation: newPreparation(c, d, enc), src: src, diffs: diffs, opt: c.Recurrence, seed: c.Train.Seed}
 	if hs.Train, err = p.histories(ctx, dataset.Train); err != nil {
 		return nil, err
 	}
@@ -112,9 +103,29 @@ type historian struct {
 	diffs *evolve.DiffEncoder
 	opt   *RecurrenceOptions
 	seed  uint64 // of the choice of validation repositories
+
+	docs map[string][]*dataset.Document // with tasks, of the split that was prepared last
 }
 
-// histories prepares those of the repositories of one split that have tasks.
+// newHistorian prepares as a configuration says.
+func newHistorian(c *Config, d Deps) (*historian, error) {
+	src, err := c.source(d.Report)
+	if err != nil {
+		return nil, err
+	}
+	enc, err := NewEncoder(c, d)
+	if err != nil {
+		return nil, err
+	}
+	diffs, err := evolve.NewDiffEncoder(c.Recurrence.Diff, d.Base.SHA256, d.Model, d.Tokenizer, d.Cache)
+	if err != nil {
+		return nil, fmt.Errorf("recurrence: %w", err)
+	}
+	return &historian{Preparation: newPreparation(c, d, enc), src: src, diffs: diffs, opt: c.Recurrence, seed: c.Train.Seed}, nil
+}
+
+// histories prepares those of the repositories of one split that have tasks. As
+// with [Preparation.Prepare], only evaluations ask for the test split.
 func (p *historian) histories(ctx context.Context, split dataset.Split) ([]*History, error) {
 	var err error
 	if p.Tasks, err = p.src.tasks(split); err != nil {
@@ -127,7 +138,7 @@ func (p *historian) histories(ctx context.Context, split dataset.Split) ([]*Hist
 	docs := map[string][]*dataset.Document{}
 	var names []string
 	for _, l := range p.src.ofSplit(split) {
-		if err := dataset.CheckTraining(l.Name, split); err != nil {
+		if err := checkUse(l.Name, split); err != nil {
 			return nil, err
 		}
 		if docs[l.Name] = corpus.Some(p.Tasks.Documents(l.Name, parts...), p.most(split)); len(docs[l.Name]) == 0 {
@@ -141,6 +152,7 @@ func (p *historian) histories(ctx context.Context, split dataset.Split) ([]*Hist
 		chosen := pick(names, n, p.seed) // before they are encoded, which takes long
 		maps.DeleteFunc(docs, func(name string, _ []*dataset.Document) bool { return !slices.Contains(chosen, name) })
 	}
+	p.docs = docs
 	hs, err := p.commits(ctx, split, parts, docs)
 	if err != nil {
 		return nil, err
@@ -152,8 +164,13 @@ func (p *historian) histories(ctx context.Context, split dataset.Split) ([]*Hist
 		}
 		p.Report("%s: %d of %d repositories encoded (%s: %d commits)", split, i+1, len(hs), h.Name, len(h.Commits))
 	}
-	hs = slices.DeleteFunc(hs, func(h *History) bool { return numTasks([]*History{h}) == 0 })
+	hs = withTasks(hs)
 	return hs, fillZeros(hs)
+}
+
+// withTasks removes histories without tasks.
+func withTasks(hs []*History) []*History {
+	return slices.DeleteFunc(hs, func(h *History) bool { return numTasks([]*History{h}) == 0 })
 }
 
 // commits reads the kept commits of the repositories that have documents, and

@@ -111,10 +111,8 @@ func (p *Preparation) given(ctx context.Context, split dataset.Split, list []Lis
 	}
 	var repos []*Repository
 	for i, l := range list {
-		if split != dataset.Test || dataset.SplitOf(l.Name) != split {
-			if err := dataset.CheckTraining(l.Name, split); err != nil {
-				return nil, err
-			}
+		if err := checkUse(l.Name, split); err != nil {
+			return nil, err
 		}
 		docs := corpus.Some(p.Tasks.Documents(l.Name, parts...), p.most(split))
 		if len(docs) == 0 {
@@ -140,6 +138,14 @@ func (p *Preparation) given(ctx context.Context, split dataset.Split, list []Lis
 		p.encoded(split, i, list, r)
 	}
 	return repos, nil
+}
+
+// checkUse returns an error unless a repository is of the split that is prepared.
+func checkUse(repository string, split dataset.Split) error {
+	if split == dataset.Test && dataset.SplitOf(repository) == split {
+		return nil
+	}
+	return dataset.CheckTraining(repository, split)
 }
 
 // most is the number of tasks of a repository, at most.

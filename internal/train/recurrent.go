@@ -196,30 +196,12 @@ func (r *RecurrentRun) accumulate(ctx context.Context, passes []*pass, weight fl
 	return res.Loss, tokens, nil
 }
 
-// contexts walks over a history and returns the contexts at some commits, in
-// their order.
-func (r *RecurrentRun) contexts(h *History, at []int) (out [][]float32, err error) {
-	s, err := r.GRU.Start(h.Repository)
-	for i := 0; err == nil && len(out) < len(at); i++ {
-		if s, err = r.GRU.Step(s, h.Commits[i].Input); err != nil || i != at[len(out)] {
-			continue
-		}
-		var c []float32
-		c, err = r.GRU.Context(s)
-		out = append(out, c)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("repository %s: %w", h.Name, err)
-	}
-	return out, nil
-}
-
 // fit measures what the head keeps of the training repositories: one context of
 // each, at places that are spread over their histories.
 func (r *RecurrentRun) fit() error {
 	var all [][]float32
 	for i, h := range r.Train {
-		cs, err := r.contexts(h, []int{(2*i + 1) * len(h.Commits) / (2 * len(r.Train))})
+		cs, err := contexts(r.GRU, h, []int{(2*i + 1) * len(h.Commits) / (2 * len(r.Train))})
 		if err != nil {
 			return err
 		}
@@ -231,87 +213,18 @@ func (r *RecurrentRun) fit() error {
 	return nil
 }
 
-// cases returns the commits at which a history is validated.
-func (r *RecurrentRun) cases(h *History) []int {
-	var with []int
-	for i := range h.Commits {
-		if len(h.Commits[i].Windows) > 0 {
-			with = append(with, i)
-		}
-	}
-	n := min(len(with), r.Recurrence.ValidationCommits)
-	some := make([]int, n)
-	for i := range some {
-		some[i] = with[(2*i+1)*len(with)/(2*n)]
-	}
-	return some
-}
-
-// audit fits the head again and compares adapters on the validation
-// repositories: at each commit its own, the average one, and that of the next
-// repository at the corresponding one of its commits.
+// audit fits the head again and compares adapters on the validation repositories.
 func (r *RecurrentRun) audit(ctx context.Context) (*Audit, error) {
 	if err := r.fit(); err != nil {
 		return nil, err
 	}
-	n := len(r.Validation)
-	at, contexts, out := make([][]int, n), make([][][]float32, n), &Audit{Repositories: n}
-	for i, h := range r.Validation {
-		var err error
-		at[i] = r.cases(h)
-		if contexts[i], err = r.contexts(h, at[i]); err != nil {
-			return nil, err
-		}
-		for _, k := range at[i] {
-			out.Tasks += numTasksOf(h.Commits[k].Windows)
-		}
-	}
-	average, err := r.Head.Average()
+	subjects, err := ofHistories(r.GRU, r.Head, r.Validation, r.Recurrence.ValidationCommits)
 	if err != nil {
 		return nil, err
 	}
-	tallies := map[string][]tally{}
-	for name, of := range map[string]func(i, j int) []float32{
-		"own": func(i, j int) []float32 { return contexts[i][j] },
-		"stranger": func(i, j int) []float32 {
-			other := contexts[(i+1)%n]
-			return other[j*len(other)/len(at[i])]
-		},
-		"average": nil,
-	} {
-		for i, h := range r.Validation {
-			t, err := r.tally(ctx, h, at[i], func(j int) (*adapter.Adapter, error) {
-				if of == nil {
-					return average, nil
-				}
-				a, _, err := r.Head.GenerateContext(of(i, j))
-				return a, err
-			})
-			if err != nil {
-				return nil, fmt.Errorf("repository %s: %w", h.Name, err)
-			}
-			tallies[name] = append(tallies[name], t)
-		}
-	}
-	out.compare(tallies)
-	return out, nil
-}
-
-// tally scores the tasks at some commits of a history, each under its adapter.
-func (r *RecurrentRun) tally(ctx context.Context, h *History, at []int, of func(j int) (*adapter.Adapter, error)) (sum tally, err error) {
 	auditor := Auditor{Base: r.Base, Leaves: r.Leaves}
-	for j, k := range at {
-		a, err := of(j)
-		if err != nil {
-			return sum, err
-		}
-		t, err := auditor.repository(ctx, &Repository{Name: h.Name, Windows: h.Commits[k].Windows}, a)
-		if err != nil {
-			return sum, err
-		}
-		sum = sum.plus(t)
-	}
-	return sum, nil
+	out, _, err := auditor.audit(ctx, r.Head, subjects, false)
+	return out, err
 }
 
 // recurrentState is the metadata of a recurrent run's state file.

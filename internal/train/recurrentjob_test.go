@@ -121,14 +121,14 @@ train: {epochs: 1, shares_per_step: 2, validate_every: 2, save_every: 1}
 
 // evolvedWorkshop is a configuration with a recurrence, whose section it is
 // given, with mirrors and a benchmark: three repositories to train on, three to
-// validate on, of which two are used, and one of the test split.
+// validate on, of which two are used, and two of the test split.
 func evolvedWorkshop(t *testing.T, section string) (*Config, Deps) {
 	t.Helper()
 	_, d := workshop(t)
 	dir := t.TempDir()
 	d.Mirrors = filepath.Join(dir, "evolved")
 	ids, diffs := map[string][]string{}, map[string][]string{}
-	for split, n := range map[dataset.Split]int{dataset.Train: 3, dataset.Validation: 3, dataset.Test: 1} {
+	for split, n := range map[dataset.Split]int{dataset.Train: 3, dataset.Validation: 3, dataset.Test: 2} {
 		for _, name := range named(split, n) {
 			ids[name], diffs[name] = newEvolved(t, d.Mirrors, name)
 		}
@@ -196,7 +196,7 @@ func followAsTrained(t *testing.T, j *RecurrentJob, d Deps) {
 		t.Fatal(err)
 	}
 	h := j.Train[1]
-	want, err := j.contexts(h, []int{3})
+	want, err := contexts(j.GRU, h, []int{3})
 	if err != nil {
 		t.Fatal(err)
 	}
