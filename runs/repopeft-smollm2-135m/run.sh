@@ -23,7 +23,7 @@ step() {
 		"$c2l" bench mine repositories.tsv $clones --out bench/static --track static --kind assertion,call,line
 		;;
 	tune)
-		for config in lora full own; do "$c2l" tune -c $config.yaml; done
+		for config in lora-grid lora full own; do "$c2l" tune -c $config.yaml; done
 		;;
 	train)
 		# shellcheck disable=SC2086
