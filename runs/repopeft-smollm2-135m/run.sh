@@ -2,7 +2,7 @@
 # The first run of RepoPeftBench on smollm2-135m, static track. Everything goes
 # on where it was cut. Usage, in this folder:
 #
-#	CODE2LORA=../../code2lora CLONES=DIR sh run.sh [mine|tune|train|test|score|report]...
+#	CODE2LORA=../../code2lora CLONES=DIR sh run.sh [mine|sweep|tune|train|test|score|report]...
 #
 # CLONES is a folder of local clones; without it, clones are fetched.
 set -eu
@@ -21,6 +21,16 @@ step() {
 	mine)
 		# shellcheck disable=SC2086
 		"$c2l" bench mine repositories.tsv $clones --out bench/static --track static --kind assertion,call,line
+		;;
+	sweep) # settings of retrieval, on validation repositories
+		try="bench/static $clones --base smollm2-135m --split validation --kind assertion --per-repository 4 --per-file 2 --prefix-tokens 512 --context-tokens 768 -o tune-retrieval"
+		# shellcheck disable=SC2086
+		"$c2l" bench run $try --method base
+		# shellcheck disable=SC2086
+		"$c2l" bench run $try --level tree --method 'examples:k={2,4,8}' --method 'examples:k=4,unit=assertion' \
+			--method 'examples:k=4,layout=shots' --method 'examples:k=4,ranking=fused,pool=30' --method 'bm25:k={1,3,6}' \
+			--method 'bm25:k=3,unit=window' --method 'bm25:k=3,unit=test' --method 'fused:k=3,pool=30' --method 'dense:k=3,pool=30' --method dependencies
+		"$c2l" bench score bench/static tune-retrieval/*
 		;;
 	tune)
 		for config in lora-grid lora full own; do "$c2l" tune -c $config.yaml; done
@@ -65,5 +75,5 @@ step() {
 	esac
 }
 
-[ $# -gt 0 ] || set -- mine tune train test score report
+[ $# -gt 0 ] || set -- mine sweep tune train test score report
 for s; do step "$s"; done
