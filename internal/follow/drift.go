@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/code2lora/code2lora/internal/adapter"
+	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/state"
 )
 
@@ -20,6 +21,9 @@ type Drift struct {
 	Cosine   float64 `json:"cosine"`   // of ΔW and ΔW'
 	Anchored float64 `json:"anchored"` // the same distance of the state at the anchor, which never moved
 	Seconds  float64 `json:"seconds"`  // to begin a state, and to make its adapter
+
+	Tasks int     `json:"tasks,omitempty"` // held out, that Loss is of
+	Loss  *Losses `json:"loss,omitempty"`  // nil without tasks
 }
 
 // ErrNoStates is returned when no commit of a history has a state.
@@ -77,20 +81,38 @@ func (j Job) measure(ctx context.Context, e state.Entry) (*Drift, error) {
 	if d.Cosine, err = adapter.Cosine(evolved, fresh); err != nil {
 		return nil, err
 	}
-	k := e.Key
-	k.Commit = e.Anchor
-	if _, still, err := j.Store.Get(ctx, k); err == nil {
-		old, err := j.decoded(still)
-		if err != nil {
-			return nil, err
-		}
+	old, err := j.anchored(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
 		if d.Anchored, err = adapter.Distance(old, fresh); err != nil {
 			return nil, err
 		}
-	} else if !errors.Is(err, state.ErrNotFound) && !errors.Is(err, state.ErrCorrupt) {
+	}
+	if err := j.losses(ctx, d, evolved, fresh, old); err != nil {
 		return nil, err
 	}
 	return d, j.noteDrift(ctx, e, data, d.Distance)
+}
+
+// anchored makes the adapter of the state at the anchor of another; nil if that
+// state is gone, or of no file.
+func (j Job) anchored(ctx context.Context, e state.Entry) (*adapter.Adapter, error) {
+	k := e.Key
+	k.Commit = e.Anchor
+	_, data, err := j.Store.Get(ctx, k)
+	if errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrCorrupt) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a, err := j.decoded(data)
+	if errors.Is(err, encoder.ErrNothing) {
+		return nil, nil
+	}
+	return a, err
 }
 
 // noteDrift notes the drift of a state, unless it was replaced or removed since

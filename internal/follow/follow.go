@@ -43,6 +43,10 @@ type Job struct {
 	Anchor Policy
 	// Progress reports on Begin, which reads all of a commit; it may be nil.
 	Progress func(encoder.Progress)
+	// Losses scores adapters for [Measure] on held-out tasks of a commit: it returns
+	// the loss of each task for each adapter, of which nil stands for the bare base.
+	// A commit may have no tasks. If it is nil, no losses are measured.
+	Losses func(ctx context.Context, commit string, adapters []*adapter.Adapter) ([][]float64, error)
 }
 
 // Policy says when a state is begun anew.

@@ -44,6 +44,26 @@ func (l *Losser) Losses(ctx context.Context, repository string, a *adapter.Adapt
 	return out, nil
 }
 
+// TaskLosses returns the cross-entropy of the target of each task, in nats per
+// token, under an adapter, or under the bare base if it is nil. A task is seen as
+// a method without context sees it. Equal adapters give the same bits.
+func (r *Runner) TaskLosses(ctx context.Context, a *adapter.Adapter, tasks []*repopeft.Task) ([]float64, error) {
+	items, err := r.items(ctx, &Fixed{Adapter: a}, tasks)
+	if err != nil {
+		return nil, err
+	}
+	losses := make([]float64, 0, len(items))
+	for part := range slices.Chunk(items, tasksAtOnce) {
+		if err := r.score(ctx, part); err != nil {
+			return nil, err
+		}
+		for _, it := range part {
+			losses = append(losses, it.out.NLL/float64(it.out.Tokens))
+		}
+	}
+	return losses, nil
+}
+
 // items lays out tasks for a method that sees nothing of their repository.
 func (r *Runner) items(ctx context.Context, m Method, tasks []*repopeft.Task) ([]*item, error) {
 	a, err := m.Prepare(ctx, nil)

@@ -344,3 +344,30 @@ func TestRunWithoutRepository(t *testing.T) {
 		t.Errorf("a task with a commit to read: got %v, want the error of Open", err)
 	}
 }
+
+// TestTaskLosses compares losses with those that predictions come with.
+func TestTaskLosses(t *testing.T) {
+	r, tasks := runner(t, disclosure.Production)
+	r.Texts = false
+	slices.Reverse(tasks) // any order
+	var all [][]float64
+	for _, a := range []*adapter.Adapter{nil, randomAdapter(r.Engine.Model, 1), randomAdapter(r.Engine.Model, 1)} {
+		got, err := r.TaskLosses(t.Context(), a, tasks)
+		if err != nil || len(got) != len(tasks) {
+			t.Fatalf("got %v, %v, want %d", got, err, len(tasks))
+		}
+		want := predictions(t, r, &Fixed{Adapter: a}, tasks)
+		for i, task := range tasks {
+			if p := want[task.ID]; math.Abs(got[i]-p.NLL/float64(p.Tokens)) > 1e-5 {
+				t.Errorf("%q: got %g, want %g", task.Target, got[i], p.NLL/float64(p.Tokens))
+			}
+		}
+		all = append(all, got)
+	}
+	if slices.Equal(all[0], all[1]) || !slices.Equal(all[1], all[2]) {
+		t.Errorf("got %v, want the same of equal adapters alone", all)
+	}
+	if got, err := r.TaskLosses(t.Context(), nil, nil); err != nil || len(got) != 0 {
+		t.Errorf("no tasks: got %v, %v", got, err)
+	}
+}

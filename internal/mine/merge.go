@@ -180,7 +180,7 @@ func (m *merge) inDates(unix int64, track repopeft.Track) bool {
 }
 
 // task completes a task from its item.
-func (m *merge) task(t repopeft.Task, d *document, it *item) repopeft.Task {
+func (r Rules) task(t repopeft.Task, d *document, it *item) repopeft.Task {
 	t.ID = repopeft.TaskID(t.Repository, t.Commit, d.File, it.Kind, it.Start, it.End)
 	t.File, t.Language, t.Kind, t.Family = d.File, d.Language, it.Kind, it.Family
 	t.Function, t.Class, t.Line, t.Start, t.End, t.Event = it.Function, it.Class, it.Line, it.Start, it.End, it.Event
@@ -195,7 +195,7 @@ func (m *merge) task(t repopeft.Task, d *document, it *item) repopeft.Task {
 	case it.Inline != nil:
 		t.Prefix = d.Text[:it.Cut] + *it.Inline
 	default:
-		t.Prefix, t.Suffix = before(d.Text[:it.Start], m.MaxPrefixBytes), behind(d.Text[it.End:], m.MaxSuffixBytes)
+		t.Prefix, t.Suffix = before(d.Text[:it.Start], r.MaxPrefixBytes), behind(d.Text[it.End:], r.MaxSuffixBytes)
 	}
 	return t
 }

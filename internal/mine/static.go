@@ -30,18 +30,7 @@ func (r Rules) mineStatic(ctx context.Context, dir string, repo *gitrepo.Repo, n
 	if st != nil && st.Finished && st.Commit == commitID {
 		return &shard{path, st}, nil
 	}
-	blobs, err := repo.Blobs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer blobs.Close()
-	m := &static{Rules: r, name: name, blobs: blobs,
-		state: &state{Repository: name, Rules: r.digest(), Commit: commitID, Dropped: counter{}, Skipped: counter{}, Finished: true}}
-	mine := m.strict
-	if r.Profile == Paper {
-		mine = m.paper
-	}
-	docs, err := mine(ctx, repo)
+	st, docs, err := r.snapshot(ctx, repo, name, commitID)
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +47,49 @@ func (r Rules) mineStatic(ctx context.Context, dir string, repo *gitrepo.Repo, n
 			return nil, err
 		}
 	}
-	if err := w.save(m.state); err != nil {
+	if err := w.save(st); err != nil {
 		return nil, err
 	}
-	return &shard{path, m.state}, w.close()
+	return &shard{path, st}, w.close()
+}
+
+// snapshot mines the documents of a commit.
+func (r Rules) snapshot(ctx context.Context, repo *gitrepo.Repo, name, commitID string) (*state, []*document, error) {
+	blobs, err := repo.Blobs(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer blobs.Close()
+	m := &static{Rules: r, name: name, blobs: blobs,
+		state: &state{Repository: name, Rules: r.digest(), Commit: commitID, Dropped: counter{}, Skipped: counter{}, Finished: true}}
+	mine := m.strict
+	if r.Profile == Paper {
+		mine = m.paper
+	}
+	docs, err := mine(ctx, repo)
+	return m.state, docs, err
+}
+
+// Tasks mines a repository at a commit, given by its full id, as [Run] does for
+// the static track, and keeps nothing of it. They are in the order of files and of
+// places in them; a repository may have none. Which of them the caps leave depends
+// on the name of the repository and on what is asked, and not on the commit: tasks
+// that two commits have are mostly chosen at both.
+func (r Rules) Tasks(ctx context.Context, repo *gitrepo.Repo, commitID string) ([]*repopeft.Task, error) {
+	name := repo.Name()
+	_, docs, err := r.snapshot(ctx, repo, name, commitID)
+	if err != nil {
+		return nil, err
+	}
+	base := repopeft.Task{Repository: name, Track: repopeft.Static, Split: dataset.SplitOf(name), Commit: commitID, Parent: commitID}
+	var tasks []*repopeft.Task
+	for _, d := range docs {
+		for i := range d.Items {
+			t := r.task(base, d, &d.Items[i])
+			tasks = append(tasks, &t)
+		}
+	}
+	return tasks, nil
 }
 
 // found is a file with tasks, whose text is read again for those selected.
