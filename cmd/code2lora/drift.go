@@ -58,7 +58,7 @@ reads tests is refused.`,
 				return err
 			}
 			if o.tasks > 0 {
-				if f.Losses, err = f.heldOut(o.tasks, o.prefixTokens); err != nil {
+				if f.Losses, err = f.heldOut(o.tasks, o.prefixTokens, a.bar().show); err != nil {
 					return err
 				}
 			}
@@ -105,8 +105,9 @@ func (a *app) drift(ctx context.Context, f *followed, o driftFlags) (*driftJSON,
 
 // heldOut returns what scores adapters on at most n assertions of the tests at a
 // commit, as [follow.Job] wants it. They are those of "bench mine", spread over as
-// many files as there are, and laid out as for "bench run".
-func (f *followed) heldOut(n, prefixTokens int) (func(context.Context, string, []*adapter.Adapter) ([][]float64, error), error) {
+// many files as there are, and laid out as for "bench run". show is told what is
+// being done.
+func (f *followed) heldOut(n, prefixTokens int, show func(format string, args ...any)) (func(context.Context, string, []*adapter.Adapter) ([][]float64, error), error) {
 	if r, ok := f.Follower.(evolve.Represented); !ok || r.ReadsTests() {
 		return nil, unusable(errors.New("--tasks: the states of this checkpoint read test files, so that the assertions in them are not held out; use one whose encoder has tests: false"))
 	}
@@ -123,6 +124,7 @@ func (f *followed) heldOut(n, prefixTokens int) (func(context.Context, string, [
 		}
 		all := make([][]float64, len(adapters))
 		for i, ad := range adapters {
+			show("scoring %d tasks at %.12s, %d of %d", len(tasks), commit, i+1, len(adapters))
 			if all[i], err = r.TaskLosses(ctx, ad, tasks); err != nil {
 				return nil, err
 			}

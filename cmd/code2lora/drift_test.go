@@ -18,7 +18,7 @@ func (readsTests) ReadsTests() bool { return true }
 func TestHeldOutRefuses(t *testing.T) {
 	type unknown struct{ evolve.Follower }
 	for _, f := range []evolve.Follower{readsTests{}, unknown{}} {
-		if _, err := (&followed{Job: follow.Job{Follower: f}}).heldOut(1, 64); !errors.Is(err, errInput) {
+		if _, err := (&followed{Job: follow.Job{Follower: f}}).heldOut(1, 64, nil); !errors.Is(err, errInput) {
 			t.Errorf("%T: got %v, want it refused", f, err)
 		}
 	}
