@@ -9,34 +9,75 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/code2lora/code2lora/internal/follow"
 )
 
 // Drift draws the drift of states against the commits since their anchors, and
-// beside it how far the state at the anchor, which never moved, is by then.
+// beside it how far the state at the anchor, which never moved, is by then. Below
+// that are differences in loss, where some were measured.
 func Drift(list []follow.Drift) (io.WriterTo, error) {
-	p := plot.New()
-	p.X.Label.Text, p.Y.Label.Text = "commits since the anchor", "distance from a fresh state's adapter"
-	p.Legend.Top, p.Legend.Left = true, true
-	var followed, anchored plotter.XYs
-	for _, d := range slices.SortedFunc(slices.Values(list), func(a, b follow.Drift) int { return cmp.Compare(a.Steps, b.Steps) }) {
-		followed = append(followed, plotter.XY{X: float64(d.Steps), Y: d.Distance})
-		if d.Anchored > 0 {
-			anchored = append(anchored, plotter.XY{X: float64(d.Steps), Y: d.Anchored})
-		}
+	list = slices.SortedFunc(slices.Values(list), func(a, b follow.Drift) int { return cmp.Compare(a.Steps, b.Steps) })
+	distance, err := driftPanel(list, "distance from a fresh state's adapter", []driftLine{
+		{"state that followed", Colors[0], func(d follow.Drift) (float64, bool) { return d.Distance, true }},
+		{"state at the anchor", Grey, func(d follow.Drift) (float64, bool) { return d.Anchored, d.Anchored > 0 }},
+	})
+	if err != nil {
+		return nil, err
 	}
-	for _, l := range []struct {
-		name string
-		xys  plotter.XYs
-		c    color.Color
-	}{{"state that followed", followed, Colors[0]}, {"state at the anchor", anchored, Grey}} {
-		if err := Line(p, l.name, l.xys, l.c); err != nil {
+	distance.Y.Min = 0
+	if !slices.ContainsFunc(list, func(d follow.Drift) bool { return d.Loss != nil }) {
+		w, c := SVG(16*vg.Centimeter, 10*vg.Centimeter)
+		distance.Draw(c)
+		return w, nil
+	}
+	loss, err := driftPanel(list, "loss above that of … (nats per token)", []driftLine{
+		{"a fresh state", Colors[0], func(d follow.Drift) (float64, bool) {
+			if d.Loss == nil {
+				return 0, false
+			}
+			return d.Loss.EvolvedFresh, true
+		}},
+		{"the state at the anchor", Grey, func(d follow.Drift) (float64, bool) {
+			if d.Loss == nil || d.Loss.EvolvedAnchored == nil {
+				return 0, false
+			}
+			return *d.Loss.EvolvedAnchored, true
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	w, c := SVG(16*vg.Centimeter, 16*vg.Centimeter)
+	panels := [][]*plot.Plot{{distance}, {loss}}
+	for i, row := range plot.Align(panels, draw.Tiles{Rows: 2, Cols: 1}, c) {
+		panels[i][0].Draw(row[0])
+	}
+	return w, nil
+}
+
+// driftLine is a curve of a panel; at says where it has a value.
+type driftLine struct {
+	name  string
+	color color.Color
+	at    func(follow.Drift) (float64, bool)
+}
+
+func driftPanel(list []follow.Drift, y string, lines []driftLine) (*plot.Plot, error) {
+	p := plot.New()
+	p.X.Label.Text, p.Y.Label.Text = "commits since the anchor", y
+	p.Legend.Top, p.Legend.Left = true, true
+	for _, l := range lines {
+		var xys plotter.XYs
+		for _, d := range list {
+			if v, ok := l.at(d); ok {
+				xys = append(xys, plotter.XY{X: float64(d.Steps), Y: v})
+			}
+		}
+		if err := Line(p, l.name, xys, l.color); err != nil {
 			return nil, err
 		}
 	}
-	p.Y.Min = 0
-	w, c := SVG(16*vg.Centimeter, 10*vg.Centimeter)
-	p.Draw(c)
-	return w, nil
+	return p, nil
 }

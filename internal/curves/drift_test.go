@@ -24,6 +24,23 @@ func TestDrift(t *testing.T) {
 			t.Errorf("the drawing lacks %q", want)
 		}
 	}
+	if strings.Contains(b.String(), "loss above") {
+		t.Error("a panel of losses, where none were measured")
+	}
+	more := 0.01
+	list[1].Loss = &follow.Losses{EvolvedFresh: -0.02, EvolvedAnchored: &more}
+	if w, err = Drift(list); err != nil {
+		t.Fatal(err)
+	}
+	b.Reset()
+	if _, err := w.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"state that followed", "loss above", "a fresh state", "the state at the anchor"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the drawing with losses lacks %q", want)
+		}
+	}
 	list[0].Distance = math.Inf(1)
 	if _, err := Drift(list); err == nil {
 		t.Error("an infinite distance: want an error")
