@@ -80,8 +80,114 @@ func (d *Diffs) Between(from, to string, max int, keep func(path string) bool) (
 	if err := d.start(); err != nil { // git has ended
 		return Diff{}, err
 	}
-	text, cut, err = d.single(from, to, max, keep)
+	return d.incomplete(from, to, max, keep)
+}
+
+// incomplete is [Diffs.Between] where contents of some of what has changed are
+// missing. They matter only where a renamed file may be found with them.
+func (d *Diffs) incomplete(from, to string, max int, keep func(path string) bool) (Diff, error) {
+	there, unlike, err := d.there(from, to, keep)
+	if err != nil {
+		return Diff{}, err
+	}
+	if !unlike {
+		if len(there) == 0 { // no paths would mean all
+			return Diff{}, nil
+		}
+		text, cut, err := d.part(max, keep, append([]string{"-M", from, to, "--"}, there...)...)
+		if !isMissing(err) { // a file's path may be a folder's, too
+			return Diff{Text: text, Cut: cut}, err
+		}
+	}
+	text, cut, err := d.single(from, to, max, keep)
 	return Diff{text, cut, true}, err
+}
+
+// there returns the files of a diff that are not missing, and whether the diff of
+// those that are wanted may then be unlike that of a complete clone: a missing
+// file that was deleted could be where an added one comes from, and a missing one
+// that was added could be what a deleted or renamed one has become.
+func (d *Diffs) there(from, to string, keep func(path string) bool) (paths []string, unlike bool, err error) {
+	changes, err := d.repo.Changes(d.ctx, from, to)
+	if err != nil {
+		return nil, false, err
+	}
+	sizes, err := d.repo.Sizes(d.ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer sizes.Close()
+	missing := func(blob string) (bool, error) {
+		if blob == "" {
+			return false, nil
+		}
+		_, err := sizes.Of(blob)
+		if errors.Is(err, ErrMissingObject) {
+			return true, nil
+		}
+		return false, err
+	}
+	var added, deleted, goneAdded, goneDeleted bool
+	bytes := 0
+	for _, c := range changes {
+		before, err := missing(c.OldBlob)
+		if err != nil {
+			return nil, false, err
+		}
+		after, err := missing(c.Blob)
+		if err != nil {
+			return nil, false, err
+		}
+		wanted := keep(c.Path)
+		added, deleted = added || wanted && c.Status == 'A', deleted || wanted && c.Status == 'D'
+		if !before && !after {
+			paths, bytes = append(paths, c.Path), bytes+len(c.Path)+1
+			continue
+		}
+		if wanted {
+			return nil, true, nil
+		}
+		goneAdded, goneDeleted = goneAdded || c.Status == 'A', goneDeleted || c.Status == 'D'
+	}
+	if goneDeleted && added || goneAdded && deleted || bytes > maxPathBytes {
+		return nil, true, nil
+	}
+	if goneAdded && added {
+		unlike, err = d.renames(from, to, keep, paths)
+	}
+	return paths, unlike, err
+}
+
+// renames tells whether a wanted file was renamed among some.
+func (d *Diffs) renames(from, to string, keep func(path string) bool, paths []string) (found bool, err error) {
+	err = d.repo.stream(d.ctx, nil, func(out io.Reader) error {
+		next := fields(bufio.NewReader(out))
+		for { // status, old path, new path
+			for i := range 3 {
+				field, err := next()
+				if errors.Is(err, io.EOF) && i == 0 && field == "" {
+					return nil
+				}
+				if err != nil {
+					return outputEnded(err)
+				}
+				found = found || i == 2 && keep(field)
+			}
+		}
+	}, slices.Concat([]string{"diff-tree", "-r", "-M", "-l1000", "--diff-filter=R", "--name-status", "-z", from, to, "--"}, paths)...)
+	if err != nil {
+		return false, fmt.Errorf("renames in %s from tree %s to %s: %w", d.repo.name, from, to, err)
+	}
+	return found, nil
+}
+
+// part reads the diff of a process of its own.
+func (d *Diffs) part(max int, keep func(path string) bool, args ...string) (text string, cut bool, err error) {
+	err = d.repo.stream(d.ctx, nil, func(out io.Reader) error {
+		text, cut, err = readDiff(bufio.NewReaderSize(io.MultiReader(strings.NewReader("\n"), out, strings.NewReader(diffEnd)), 1<<16), max, keep)
+		return err
+	}, slices.Concat([]string{"diff-tree"}, diffOptions, args)...)
+	return text, cut, err
 }
 
 // ask asks the process.
@@ -102,8 +208,11 @@ func (d *Diffs) ask(from, to string, max int, keep func(path string) bool) (text
 // errNoTrees is returned where git has not echoed the ids of two trees.
 var errNoTrees = fmt.Errorf("%w: one of the two trees (is the clone shallow, partial or damaged?)", ErrMissingObject)
 
-// maxPaths is the number of paths that one process is given.
-const maxPaths = 200
+// What one process is given, at most.
+const (
+	maxPaths     = 200
+	maxPathBytes = 64 << 10
+)
 
 // single asks a process of its own about the files that are wanted only, without
 // looking for renames. It doesn't read what else has changed.
@@ -128,19 +237,16 @@ func (d *Diffs) single(from, to string, max int, keep func(path string) bool) (t
 		return "", false, err
 	}
 	for chunk := range slices.Chunk(paths, maxPaths) {
-		err = d.repo.stream(d.ctx, nil, func(out io.Reader) error {
-			part, more, err := readDiff(bufio.NewReaderSize(io.MultiReader(strings.NewReader("\n"), out, strings.NewReader(diffEnd)), 1<<16), max-len(text), keep)
-			text, cut = text+part, cut || more
-			return err
-		}, slices.Concat([]string{"diff-tree", "--no-renames"}, diffOptions, []string{from, to, "--"}, chunk)...)
+		part, more, err := d.part(max-len(text), keep, append([]string{"--no-renames", from, to, "--"}, chunk...)...)
+		text, cut = text+part, cut || more
 		if isMissing(err) {
 			return "", false, fmt.Errorf("diff in %s of %s and %s: %w: %w", d.repo.name, from, to, ErrMissingObject, err)
 		}
 		if err != nil || cut {
-			break
+			return text, cut, err
 		}
 	}
-	return text, cut, err
+	return text, cut, nil
 }
 
 // readDiff reads a line that is dropped, and then a diff to its end.

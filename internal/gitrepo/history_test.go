@@ -227,8 +227,8 @@ func TestHistoryMissing(t *testing.T) {
 	defer d.Close()
 	for range 2 {
 		diff, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(p string) bool { return p == "a.py" })
-		if err != nil || diff.Cut || !diff.Unlike || !strings.HasSuffix(diff.Text, "-a\n+b\n") || strings.Contains(diff.Text, "bin") {
-			t.Errorf("a file that is there: got %v, %v, want its diff, unlike that of a whole clone", diff, err)
+		if err != nil || diff.Cut || diff.Unlike || !strings.HasSuffix(diff.Text, "-a\n+b\n") || strings.Contains(diff.Text, "bin") {
+			t.Errorf("a file that is there: got %v, %v, want its diff, that of a whole clone", diff, err)
 		}
 		if _, err := d.Between(all[0].Tree, all[1].Tree, 1000, func(string) bool { return true }); !errors.Is(err, ErrMissingObject) {
 			t.Errorf("all files: got %v, want ErrMissingObject", err)
@@ -237,6 +237,82 @@ func TestHistoryMissing(t *testing.T) {
 			t.Errorf("after an error: got %v, %v", diff, err)
 		}
 	}
+}
+
+// TestDiffsMissing takes one object after the other from a repository: a diff is
+// that of a complete clone, or says that it may not be, or is refused.
+func TestDiffsMissing(t *testing.T) {
+	long := func(end string) string { return longText + longText + end }
+	dir := newBare(t,
+		change{message: "root", files: []entry{{"", "a.py", long("a\n")}, {"", "b.bin", long("b\n")}, {"", "c.py", "c\n"}, {"", "x", "x\n"}}},
+		change{message: "two", files: []entry{{"", "d.py", long("d\n")}, {"", "b.bin", long("bb\n")}, {"", "c.py", "cc\n"}, {"", "x/y.bin", "y\n"}}},
+		change{message: "three", files: []entry{{"", "d.py", long("d\n")}, {"", "e.bin", long("e\n")}, {"", "c.py", "c\n"}, {"", "f.py", "f\n"}}},
+		change{message: "four", files: []entry{{"", "e.bin", long("e\n")}, {"", "g.bin", long("g\n")}, {"", "c.py", "c\n"}}},
+		change{message: "five", files: []entry{{"", "e.bin", long("ee\n")}, {"", "h.py", long("h\n")}, {"", "c.py", "c c\n"}}})
+	r := openAt(t, dir, Options{})
+	_, all := steps(t, r, "main", "")
+	python := func(p string) bool { return strings.HasSuffix(p, ".py") }
+	diffs := func() (list []Diff, errs []error) {
+		d, err := r.Diffs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		for i := range all {
+			for j := range all {
+				diff, err := d.Between(all[i].Tree, all[j].Tree, 1<<20, python)
+				list, errs = append(list, diff), append(errs, err)
+			}
+		}
+		return list, errs
+	}
+	want, _ := diffs()
+	var same, unlike, refused int
+	for blob := range blobsOf(all) {
+		path := filepath.Join(dir, "objects", blob[:2], blob[2:])
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		got, errs := diffs()
+		for i := range got {
+			switch {
+			case errors.Is(errs[i], ErrMissingObject):
+				refused++
+			case errs[i] != nil:
+				t.Errorf("without %s: %v", blob, errs[i])
+			case got[i].Unlike:
+				unlike++
+			case got[i] != want[i]:
+				t.Errorf("without %s: got %q, want %q", blob, got[i].Text, want[i].Text)
+			default:
+				same++
+			}
+		}
+		if err := os.WriteFile(path, raw, 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if same == 0 || unlike == 0 || refused == 0 {
+		t.Errorf("%d diffs are the same, %d unlike, %d refused: want some of each", same, unlike, refused)
+	}
+	t.Logf("%d diffs are the same, %d unlike, %d refused", same, unlike, refused)
+}
+
+// blobsOf are the blobs of the files that some commits change.
+func blobsOf(all []Step) map[string]bool {
+	ids := map[string]bool{}
+	for _, s := range all {
+		for _, c := range s.Changes {
+			if c.Blob != "" {
+				ids[c.Blob] = true
+			}
+		}
+	}
+	return ids
 }
 
 // TestStepsCut ends the output of git log everywhere: what has been cut must not

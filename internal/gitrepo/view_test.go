@@ -81,8 +81,8 @@ func TestPartialClone(t *testing.T) {
 	defer diffs.Close()
 	python := func(p string) bool { return strings.HasSuffix(p, ".py") }
 	diff, err := diffs.Between(all[1].Tree, all[2].Tree, 1000, python)
-	if err != nil || !diff.Unlike || !strings.HasSuffix(diff.Text, "-x\n+y\n") {
-		t.Errorf("diff without what renames are found with: got %v, %v", diff, err)
+	if err != nil || diff.Unlike || !strings.HasSuffix(diff.Text, "-x\n+y\n") {
+		t.Errorf("diff beside files that are missing: got %v, %v", diff, err)
 	}
 	diff, err = diffs.Between(all[0].Tree, all[1].Tree, 1000, python)
 	if err != nil || diff.Unlike || !strings.Contains(diff.Text, "rename to c.py") {
