@@ -183,7 +183,7 @@ func tuned(p *costed, repository string, n sizes) (adaptation, error) {
 	shared := false
 	switch one := p.method.(type) {
 	case *PerRepository:
-		path = filepath.Join(one.Dir, tune.FolderOf(repository))
+		path = one.folder(repository)
 	case *Fixed:
 		path, shared = p.part.Settings["dir"], true
 	default: // the base

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/code2lora/code2lora/internal/adapter"
@@ -22,6 +21,7 @@ import (
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/hypernet"
 	"github.com/code2lora/code2lora/internal/repopeft"
+	"github.com/code2lora/code2lora/internal/tune"
 )
 
 // Which says whose adapter a hypernetwork is asked for.
@@ -317,7 +317,8 @@ func shuffle(rep *embedding.Representation) *embedding.Representation {
 }
 
 // PerRepository has an adapter of its own for each repository, trained
-// beforehand: DIR/OWNER+NAME is the adapter's folder.
+// beforehand: DIR/OWNER+NAME is the adapter's folder, or has it as "adapter" where
+// package tune has fitted it.
 type PerRepository struct {
 	As   string
 	Dir  string
@@ -336,7 +337,7 @@ func (p *PerRepository) Prepare(_ context.Context, v *disclosure.View) (Asker, e
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.last == nil || p.name != v.Repository() {
-		path := filepath.Join(p.Dir, strings.ReplaceAll(v.Repository(), "/", "+"))
+		path := p.folder(v.Repository())
 		if _, err := os.Stat(path); err != nil {
 			return nil, fmt.Errorf("%s has no adapter of its own: %w", v.Repository(), err)
 		}
@@ -351,8 +352,21 @@ func (p *PerRepository) Prepare(_ context.Context, v *disclosure.View) (Asker, e
 
 // Has reports whether there is an adapter for a repository.
 func (p *PerRepository) Has(repository string) bool {
-	_, err := os.Stat(filepath.Join(p.Dir, strings.ReplaceAll(repository, "/", "+")))
+	_, err := os.Stat(p.folder(repository))
 	return err == nil
+}
+
+func (p *PerRepository) folder(repository string) string {
+	dir := filepath.Join(p.Dir, tune.FolderOf(repository))
+	if fitted := tune.AdapterDir(dir); isFolder(fitted) {
+		return fitted
+	}
+	return dir
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // combined asks one method for the adapter and another one for the context.

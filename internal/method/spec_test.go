@@ -2,11 +2,14 @@ package method
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/disclosure"
+	"github.com/code2lora/code2lora/internal/tune"
 )
 
 func TestParseSpec(t *testing.T) {
@@ -111,10 +114,25 @@ func TestPlan(t *testing.T) {
 	}
 	// Nor can it be run, or measured, where it doesn't belong.
 	r, tasks := runner(t, disclosure.Production)
-	own1 := &PerRepository{As: "own-adapter", Dir: t.TempDir()}
+	own1 := &PerRepository{As: "own-adapter", Dir: t.TempDir(), Dims: r.Engine.Model.Config.Dims()}
 	for _, m := range []Method{own1, Combine("own-adapter+base", own1, Base{})} {
 		if err := r.Run(t.Context(), m, tasks, nil); err == nil || !strings.Contains(err.Error(), "fitted to tests") {
 			t.Errorf("%s at the level production: error %v", m.Name(), err)
 		}
+	}
+	// Where it does, its folder may be the adapter's or that of a fit.
+	r.Level = disclosure.Tree
+	for _, inside := range []string{"", "adapter"} {
+		if own1.Has(tasks[0].Repository) {
+			t.Error("there is an adapter already")
+		}
+		dir := filepath.Join(own1.Dir, tune.FolderOf(tasks[0].Repository))
+		if err := adapter.WriteNative(filepath.Join(dir, inside), randomAdapter(r.Engine.Model, 1), adapter.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := predictions(t, r, own1, tasks); len(got) != len(tasks) || !own1.Has(tasks[0].Repository) {
+			t.Errorf("%q: %d answers to %d tasks", inside, len(got), len(tasks))
+		}
+		own1 = &PerRepository{As: "own-adapter", Dir: t.TempDir(), Dims: own1.Dims}
 	}
 }
