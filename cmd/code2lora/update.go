@@ -37,7 +37,7 @@ func (o *updateFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.from, "from", "", "if nothing is known of the history, or with --fresh, begin at `REF` on it, or at its \"root\" (default: at its end)")
 	f.IntVar(&o.every, "every", 0, "also keep the state of every `N`-th commit (default 1; for states that can't drift, 0: the last alone)")
-	f.Float64Var(&o.anchorAt, "anchor-at", 0, "begin anew when the churn since the anchor passes `CHURN` (0: never)")
+	f.Float64Var(&o.anchorAt, "anchor-at", follow.DefaultPolicy.Churn, "begin a state that can drift anew when the churn since its anchor passes `CHURN` (0: never)")
 	f.DurationVar(&o.keep, "keep", defaultKeep, "collect states of commits that no ref leads to when they are older than `AGE`: those of this clone, once a day (if given: of all clones, at once)")
 	f.StringVarP(&o.out, "output", "o", "", "also write the adapter to `DIR`")
 	o.followFlags.add(c)

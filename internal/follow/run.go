@@ -53,7 +53,7 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.restore(ctx); err != nil {
 		return err
 	}
-	if r.state != nil && r.From != "" && r.Anchor.Churn == 0 {
+	if r.state != nil && r.From != "" && (r.result.Exact || r.Anchor.Churn == 0) {
 		if i, err := r.begin(ctx, r.Job); err != nil || r.commits[i].ID != r.entry.Anchor {
 			r.note("%q, where to begin, had no effect: there is a state of %.12s, which was begun at %.12s; --fresh begins anew there", r.From, r.entry.Commit, r.entry.Anchor)
 		}
