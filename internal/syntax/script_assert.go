@@ -49,7 +49,7 @@ func (w *scriptWalker) assertion(call, callee, object, list int, s scope) {
 	var site Site
 	index, isExpectation := expectations[name]
 	switch receiver {
-	case "assert", "assert.strict", "chai.assert", "t":
+	case "assert", "assert.strict", "chai.assert", "t", "t.assert":
 		site = w.site("assert."+name, call, s)
 		if receiver == "t" {
 			site.Kind = "t." + name

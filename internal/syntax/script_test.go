@@ -165,9 +165,10 @@ assert.throws(() => f());
 assert.strict.equal(a, 4);
 t.deepEqual(a, 5);
 t.plan(6);
+t.assert.strictEqual(a, 7);
 `, "site", []string{
 			"1 assert -.- 1", "2 assert -.- !no comparison", "3 assert.ok -.- 2", "4 assert.strictEqual -.- 3",
-			"5 assert.throws -.- !missing arguments", "6 assert.equal -.- 4", "7 t.deepEqual -.- 5",
+			"5 assert.throws -.- !missing arguments", "6 assert.equal -.- 4", "7 t.deepEqual -.- 5", "9 assert.strictEqual -.- 7",
 		}},
 	})
 }
