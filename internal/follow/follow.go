@@ -55,7 +55,7 @@ type Policy struct {
 }
 
 // DefaultPolicy has been chosen on six validation repositories with the evo
-// checkpoint of runs/repopeft-evolution-smollm2-135m: a new anchor every eleven
+// checkpoint of runs/repopeft-evolution-smollm2-135m: a new anchor every ten
 // commits or so, which costs as much again as the steps, and leaves three fifths
 // of the drift. States that can't drift are never begun anew.
 var DefaultPolicy = Policy{Churn: 0.25}
