@@ -149,7 +149,7 @@ func TestBetweenIncomplete(t *testing.T) {
 	cache := newMemory()
 	e.cache = cache
 	data := strings.Repeat("line of data\n", 30)
-	r := history(t, map[string]string{"a.bin": data, "a.py": code(1, 3)}, map[string]string{"a.bin": deleted, "b.bin": data + "x\n", "a.py": code(1, 4)})
+	r := history(t, map[string]string{"a.bin": data, "a.py": code(1, 3)}, map[string]string{"a.bin": deleted, "b.py": data + "x\n", "a.py": code(1, 4)})
 	var all []gitrepo.Step
 	if err := r.History(t.Context(), "HEAD", "", func(s gitrepo.Step) error { all = append(all, s); return nil }); err != nil {
 		t.Fatal(err)

@@ -55,9 +55,9 @@ type Policy struct {
 }
 
 // DefaultPolicy has been chosen on six validation repositories with the evo
-// checkpoint of runs/repopeft-evolution-smollm2-135m: a new anchor every ten
-// commits or so, which costs as much again as the steps, and leaves three fifths
-// of the drift. States that can't drift are never begun anew.
+// checkpoint of runs/repopeft-evolution-smollm2-135m: a new anchor every eight to
+// eleven commits, an update that takes twice as long, and three fifths of the
+// drift. States that can't drift are never begun anew.
 var DefaultPolicy = Policy{Churn: 0.25}
 
 // Exact is a [evolve.Follower] whose states are the same whichever way they

@@ -39,7 +39,10 @@ var diffOptions = []string{"-r", "-p", "-U3", "-l1000", "--full-index", "--no-co
 	"--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers", "--no-relative"}
 
 func (d *Diffs) start() (err error) {
-	d.p, err = d.repo.pipe(d.ctx, append([]string{"diff-tree", "--stdin", "-M"}, diffOptions...)...)
+	p, err := d.repo.pipe(d.ctx, append([]string{"diff-tree", "--stdin", "-M"}, diffOptions...)...)
+	if err == nil {
+		d.p = p
+	}
 	return err
 }
 
@@ -104,9 +107,12 @@ func (d *Diffs) incomplete(from, to string, max int, keep func(path string) bool
 }
 
 // there returns the files of a diff that are not missing, and whether the diff of
-// those that are wanted may then be unlike that of a complete clone: a missing
-// file that was deleted could be where an added one comes from, and a missing one
-// that was added could be what a deleted or renamed one has become.
+// those that are wanted may then be unlike that of a complete clone. A missing
+// file that was deleted could be where a wanted one comes from, and a missing one
+// that was added could be what a wanted one has become. Otherwise it could only
+// take part in a renaming instead of a wanted file, or free the other part of one
+// for it; where nothing is renamed among the files that are there, no two of them
+// are alike, so there is nothing to take.
 func (d *Diffs) there(from, to string, keep func(path string) bool) (paths []string, unlike bool, err error) {
 	changes, err := d.repo.Changes(d.ctx, from, to)
 	if err != nil {
@@ -135,6 +141,9 @@ func (d *Diffs) there(from, to string, keep func(path string) bool) (paths []str
 			return nil, false, err
 		}
 		after, err := missing(c.Blob)
+		if c.Mode == "160000" { // a submodule, whose commit is never here
+			after, err = false, nil
+		}
 		if err != nil {
 			return nil, false, err
 		}
@@ -152,29 +161,22 @@ func (d *Diffs) there(from, to string, keep func(path string) bool) (paths []str
 	if goneDeleted && added || goneAdded && deleted || bytes > maxPathBytes {
 		return nil, true, nil
 	}
-	if goneAdded && added {
-		unlike, err = d.renames(from, to, keep, paths)
+	if (goneAdded && added || goneDeleted && deleted) && len(paths) > 0 {
+		unlike, err = d.renames(from, to, paths)
 	}
 	return paths, unlike, err
 }
 
-// renames tells whether a wanted file was renamed among some.
-func (d *Diffs) renames(from, to string, keep func(path string) bool, paths []string) (found bool, err error) {
+// renames tells whether any of some files was renamed, or that can't be told.
+func (d *Diffs) renames(from, to string, paths []string) (found bool, err error) {
 	err = d.repo.stream(d.ctx, nil, func(out io.Reader) error {
-		next := fields(bufio.NewReader(out))
-		for { // status, old path, new path
-			for i := range 3 {
-				field, err := next()
-				if errors.Is(err, io.EOF) && i == 0 && field == "" {
-					return nil
-				}
-				if err != nil {
-					return outputEnded(err)
-				}
-				found = found || i == 2 && keep(field)
-			}
-		}
+		n, err := io.Copy(io.Discard, out)
+		found = n > 0
+		return err
 	}, slices.Concat([]string{"diff-tree", "-r", "-M", "-l1000", "--diff-filter=R", "--name-status", "-z", from, to, "--"}, paths)...)
+	if isMissing(err) { // a file's path may be a folder's, too
+		return true, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("renames in %s from tree %s to %s: %w", d.repo.name, from, to, err)
 	}
@@ -208,7 +210,8 @@ func (d *Diffs) ask(from, to string, max int, keep func(path string) bool) (text
 // errNoTrees is returned where git has not echoed the ids of two trees.
 var errNoTrees = fmt.Errorf("%w: one of the two trees (is the clone shallow, partial or damaged?)", ErrMissingObject)
 
-// What one process is given, at most.
+// What one process is given, at most: wanted paths, and where renames are looked
+// for, which needs all paths at once, bytes of them.
 const (
 	maxPaths     = 200
 	maxPathBytes = 64 << 10

@@ -248,7 +248,9 @@ func TestDiffsMissing(t *testing.T) {
 		change{message: "two", files: []entry{{"", "d.py", long("d\n")}, {"", "b.bin", long("bb\n")}, {"", "c.py", "cc\n"}, {"", "x/y.bin", "y\n"}}},
 		change{message: "three", files: []entry{{"", "d.py", long("d\n")}, {"", "e.bin", long("e\n")}, {"", "c.py", "c\n"}, {"", "f.py", "f\n"}}},
 		change{message: "four", files: []entry{{"", "e.bin", long("e\n")}, {"", "g.bin", long("g\n")}, {"", "c.py", "c\n"}}},
-		change{message: "five", files: []entry{{"", "e.bin", long("ee\n")}, {"", "h.py", long("h\n")}, {"", "c.py", "c c\n"}}})
+		change{message: "five", files: []entry{{"", "e.bin", long("ee\n")}, {"", "h.py", long("h\n")}, {"", "c.py", "c c\n"}}},
+		change{message: "six", files: []entry{{"", "i.bin", long("b\n")}, {"", "c.py", "c\n"}}},
+		change{message: "seven", files: []entry{{"", "i.py", long("a\n")}, {"", "z/b.bin", long("bb\n")}, {"", "j/e.bin", long("e\n")}}})
 	r := openAt(t, dir, Options{})
 	_, all := steps(t, r, "main", "")
 	python := func(p string) bool { return strings.HasSuffix(p, ".py") }
@@ -266,7 +268,10 @@ func TestDiffsMissing(t *testing.T) {
 		}
 		return list, errs
 	}
-	want, _ := diffs()
+	want, errs := diffs()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
 	var same, unlike, refused int
 	for blob := range blobsOf(all) {
 		path := filepath.Join(dir, "objects", blob[:2], blob[2:])

@@ -12,10 +12,12 @@ clones=${CLONES:+--mirrors $CLONES}
 [ -n "$clones" ] || clones=--network
 suite="--track evolution --base smollm2-135m --split test --kind assertion --per-repository 25 --per-file 6 --prefix-tokens 256 --context-tokens 512"
 validation="python-jsonschema+jsonschema marshmallow-code+marshmallow urllib3+urllib3 libgit2+pygit2 python-trio+trio copier-org+copier"
-static=../repopeft-smollm2-135m/static/checkpoint.safetensors
+[ -e static ] || ln -s ../repopeft-smollm2-135m/static static
+[ -e lora ] || ln -s ../repopeft-smollm2-135m/lora lora # its adapter is made by "run.sh tune" there
+static=static/checkpoint.safetensors
 
 out=test-evolution
-lora=../repopeft-smollm2-135m/lora/adapter
+lora=lora/adapter
 
 bench() { # bench ARGUMENTS: methods on the tasks of test repositories
 	# shellcheck disable=SC2086 # lists of words
@@ -45,10 +47,11 @@ step() {
 		bench --level production,tree --method bm25:k=3
 		bench --method dependencies
 		bench --level tree --method examples:k=4
-		[ ! -d $lora ] || bench --method adapter:dir=$lora
+		[ ! -d $lora ] && echo "skipped: there is no $lora" || bench --method adapter:dir=$lora
 		;;
 	own) # an adapter of its own for each of some test repositories, and others on the same tasks
 		"$c2l" tune -c own-evo.yaml --own-tasks-of-test
+		(
 		suite="--track evolution --base smollm2-135m --split test --kind assertion --prefix-tokens 256 --context-tokens 512 --per-repository 30 --in-repo test"
 		suite="$suite --repository $(sed -n 's/.*repositories: \[\(.*\)\]/\1/p' own-evo.yaml | tr -d ' ')"
 		out=test-own
@@ -57,7 +60,8 @@ step() {
 		bench --method 'evo:file=evo/checkpoint.safetensors,which={own,average}'
 		bench --method "checkpoint:file=$static,at=commit"
 		bench --level tree --method bm25:k=3 --method examples:k=4
-		[ ! -d $lora ] || bench --method adapter:dir=$lora
+		[ ! -d $lora ] && echo "skipped: there is no $lora" || bench --method adapter:dir=$lora
+		)
 		;;
 	score)
 		for part in evolution own; do
