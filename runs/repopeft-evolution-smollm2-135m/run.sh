@@ -28,6 +28,23 @@ back() { # back NAME N: the commit that is N before the last
 	git -C "$CLONES/$1/repo" rev-parse "HEAD~$2"
 }
 
+field() { # field NAME: a number of the last update
+	sed -n "s/^  \"$1\": \([0-9.e-]*\),\{0,1\}\$/\1/p" drift/work/update.json
+}
+
+cost() { # cost CHECKPOINT CHURN EVERY: of an update of $name
+	cache=$(mktemp -d)
+	mkdir "$cache/code2lora"
+	ln -s "${XDG_CACHE_HOME:-$HOME/.cache}/code2lora/models" "$cache/code2lora/models"
+	mkdir -p drift/work
+	# a state that can't drift has no churn
+	XDG_CACHE_HOME=$cache "$c2l" update "$CLONES/$name/repo" --json --base smollm2-135m --checkpoint "$1" --every "$3" \
+		--anchor-at "$(echo "$2" | sed 's/–/0/')" --from "$(back "$name" 200)" --store "$cache/states" >drift/work/update.json
+	printf '%s\t%s\t%s\t%s\t%s\t%s\t%.2f\t%.2f\n' "$(sed -n 's/^  "mode": "\(.*\)",$/\1/p' drift/work/update.json)" "$2" "$3" \
+		"$(echo "$name" | tr + /)" "$(field applied)" "$(field reanchored)" "$(field seconds)" "$(field anchor_seconds)" >>drift/cost.tsv
+	rm -rf "$cache"
+}
+
 step() {
 	case $1 in
 	mine)
@@ -98,28 +115,27 @@ step() {
 		done
 		;;
 	policy) # what --anchor-at leaves of the drift, over the last 400 commits
+		mkdir -p drift/work
+		printf 'anchor_at\trepository\tcommits\tanchors\tpoints\tdistance\n' >drift/policy.tsv
 		for churn in 0 0.05 0.25 1; do
 			for name in $validation; do
-				state="--base smollm2-135m --checkpoint evo/checkpoint.safetensors --store drift/work/policy-$churn"
+				state="--base smollm2-135m --checkpoint evo/checkpoint.safetensors --store drift/work/policy-$churn --json"
 				# shellcheck disable=SC2086
-				"$c2l" update "$CLONES/$name/repo" --from "$(back "$name" 400)" --anchor-at $churn --every 10 $state
+				"$c2l" update "$CLONES/$name/repo" --from "$(back "$name" 400)" --anchor-at $churn --every 10 $state >drift/work/update.json
 				# shellcheck disable=SC2086
-				"$c2l" drift "$CLONES/$name/repo" --samples 12 $state
+				"$c2l" drift "$CLONES/$name/repo" --samples 12 $state >drift/work/drift.json
+				printf '%s\t%s\t%s\t%s\t%s\n' $churn "$(echo "$name" | tr + /)" "$(field applied)" "$(field reanchored)" \
+					"$(sed -n 's/.*"distance": \([0-9.e-]*\).*/\1/p' drift/work/drift.json | awk '{ s += $1 } END { printf "%d\t%.4f", NR, s / NR }')" >>drift/policy.tsv
 			done
 		done
 		;;
 	cost) # time of updates over the last 200 commits, each with an empty cache of vectors
+		printf 'kind\tanchor_at\tkept\trepository\tcommits\tanchors\tseconds\tof_these_for_anchors\n' >drift/cost.tsv
 		for name in $validation; do
-			for how in "evo/checkpoint.safetensors --anchor-at 0 --every 50" "evo/checkpoint.safetensors --anchor-at 0.25 --every 50" \
-				"$static --every 1" "evo/checkpoint.safetensors --anchor-at 0 --every 1"; do
-				cache=$(mktemp -d)
-				mkdir "$cache/code2lora"
-				ln -s "${XDG_CACHE_HOME:-$HOME/.cache}/code2lora/models" "$cache/code2lora/models"
-				# shellcheck disable=SC2086
-				XDG_CACHE_HOME=$cache "$c2l" update "$CLONES/$name/repo" --json --base smollm2-135m --checkpoint $how \
-					--from "$(back "$name" 200)" --store "$cache/states" | grep -E '"(mode|applied|reanchored|seconds|anchor_seconds)"' | head -5
-				rm -rf "$cache"
-			done
+			cost evo/checkpoint.safetensors 0 50
+			cost evo/checkpoint.safetensors 0.25 50
+			cost evo/checkpoint.safetensors 0 1
+			cost $static – 1
 		done
 		;;
 	*)
