@@ -53,6 +53,7 @@ func (t tests) Run() int {
 //
 //	tiny-llama.gguf, tiny-qwen2.gguf     bases, $LLAMA and $QWEN
 //	llama.safetensors                    a hypernetwork checkpoint for $LLAMA, $CHECKPOINT
+//	moments.safetensors                  one that reads cross moments, $MOMENTS
 //	evo.safetensors                      one with a recurrence over commits, $EVO
 //	repo/                                a small Python project, without git
 //
@@ -80,6 +81,7 @@ func TestScripts(t *testing.T) {
 				{"HF_HOME", filepath.Join(e.WorkDir, "hf")},
 				{"LLAMA", filepath.Join(e.WorkDir, "tiny-llama.gguf")}, {"QWEN", filepath.Join(e.WorkDir, "tiny-qwen2.gguf")},
 				{"CHECKPOINT", filepath.Join(e.WorkDir, "llama.safetensors")}, {"EVO", filepath.Join(e.WorkDir, "evo.safetensors")},
+				{"MOMENTS", filepath.Join(e.WorkDir, "moments.safetensors")},
 			} {
 				e.Setenv(v[0], v[1])
 			}
@@ -333,12 +335,15 @@ func makeFixtures(dir string) error {
 	if err := makeRecurrent(filepath.Join(dir, "tiny-llama.gguf"), filepath.Join(dir, "evo.safetensors")); err != nil {
 		return err
 	}
-	return makeCheckpoint(filepath.Join(dir, "tiny-llama.gguf"), filepath.Join(dir, "llama.safetensors"))
+	base := filepath.Join(dir, "tiny-llama.gguf")
+	return errors.Join(makeCheckpoint(base, filepath.Join(dir, "llama.safetensors"), 0),
+		makeCheckpoint(base, filepath.Join(dir, "moments.safetensors"), 5))
 }
 
 // makeCheckpoint writes a checkpoint for a base: a factored head with random
-// parameters, so that every part of it has an effect.
-func makeCheckpoint(base, path string) error {
+// parameters, so that every part of it has an effect. Unless cross is 0 it reads
+// that many cross moments, of an encoder that has second moments too.
+func makeCheckpoint(base, path string, cross int) error {
 	data, err := os.ReadFile(base)
 	if err != nil {
 		return err
@@ -348,19 +353,23 @@ func makeCheckpoint(base, path string) error {
 	if err != nil {
 		return err
 	}
-	enc := encoder.Options{Kind: encoder.KindHidden, Base: hex.EncodeToString(sum[:]), Layer: 1, Chunk: 32, Min: 8}
+	enc := encoder.Options{Kind: encoder.KindHidden, Base: hex.EncodeToString(sum[:]), Layer: 1, Chunk: 32, Min: 8, Second: cross > 0, Cross: cross}
+	tensor, shape := embedding.Repository, []int{2 * cfg.HiddenSize}
+	if cross > 0 {
+		tensor, shape = embedding.Cross, []int{cfg.HiddenSize, cross}
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	reps := make([]*embedding.Representation, 6)
 	for i := range reps {
-		v := make([]float32, 2*cfg.HiddenSize)
+		v := make([]float32, shape[0]*append(shape, 1)[1])
 		for j := range v {
 			v[j] = float32(rng.NormFloat64())
 		}
 		reps[i] = &embedding.Representation{Encoder: enc.ID(), Tensors: map[string]embedding.Tensor{
-			embedding.Repository: {Shape: []int{len(v)}, Data: v}}}
+			tensor: {Shape: shape, Data: v}}}
 	}
 	head, err := hypernet.New(hypernet.FactoredKind,
-		map[string]any{"rank": 2, "alpha": 4, "coefficients": 3, "input": map[string]any{"components": 4}},
+		map[string]any{"rank": 2, "alpha": 4, "coefficients": 3, "input": map[string]any{"tensor": tensor, "components": 4}},
 		hypernet.Setup{Dims: cfg.Dims(), Inputs: hypernet.InputsOf(reps[0])})
 	if err != nil {
 		return err

@@ -22,6 +22,16 @@ const Repository = "repository"
 // the one that raises the logits of the tokens that a repository uses.
 const Lexicon = "lexicon"
 
+// Second is the name of the second moments of file vectors, the mean of xxᵀ
+// (d,d): which of their dimensions vary together.
+const Second = "second"
+
+// Cross is the name of the cross moments of file vectors x with k random
+// projections of them, the mean of x(Rx)ᵀ (d,k). It is a sketch of [Second] that
+// has its range, up to what k directions can hold (Halko, Martinsson and Tropp,
+// Finding structure with randomness, SIAM Review 53, 2011, §4).
+const Cross = "cross"
+
 // Description is the name of the vector of a text about a repository, such as
 // the beginning of its README.
 const Description = "description"

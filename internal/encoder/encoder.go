@@ -4,7 +4,8 @@
 // An [Encoder] pools twice: windows of tokens into a file vector (mean), file
 // vectors into the repository vector (mean, then maximum, side by side), as
 // recipe B of the authors' code does with Qwen3-Embedding (arXiv 2606.06492
-// §3.1). The default encoder asks the frozen base model itself for hidden
+// §3.1), and, if asked for, into matrices of their moments. All are exact sums,
+// of package aggregate. The default encoder asks the frozen base model itself for hidden
 // states, so that no second model is needed; a lexical one counts words and
 // costs next to nothing. A third reads no code, but what the repository says
 // about itself; see [Describe].
@@ -20,8 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
+	"github.com/code2lora/code2lora/internal/aggregate"
 	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/kernel"
 	"github.com/code2lora/code2lora/internal/model"
@@ -94,8 +95,7 @@ func New(o Options, m *model.Model, t *tokenizer.Tokenizer, cache Cache) (Encode
 	}
 	e := &pooled{opt: o, cache: cache}
 	if o.Kind == KindLexical {
-		e.files = &lexical{o.Dim}
-		return e, nil
+		return e.with(&lexical{o.Dim})
 	}
 	if m == nil || t == nil {
 		return nil, errors.New("encoder: hidden states need a base model")
@@ -110,7 +110,17 @@ func New(o Options, m *model.Model, t *tokenizer.Tokenizer, cache Cache) (Encode
 		return &description{opt: o, model: m, tokenizer: t}, nil
 	}
 	h := &hidden{opt: o, model: m, tokenizer: t, lexicon: &lexicon{model: m, base: o.Base, cache: cache}}
-	e.files, e.hidden = h, h
+	e.hidden = h
+	return e.with(h)
+}
+
+// with completes an encoder by what makes its file vectors.
+func (e *pooled) with(files fileVectors) (Encoder, error) {
+	e.files = files
+	if err := e.Sums().Validate(); err != nil {
+		return nil, fmt.Errorf("encoder: %w", err)
+	}
+	e.projection = newProjection(e.opt.Cross, files.dim())
 	return e, nil
 }
 
@@ -131,6 +141,8 @@ type pooled struct {
 	files  fileVectors
 	hidden *hidden // files, if they are of this kind
 	cache  Cache
+	// projection (Cross,Dim) is made of random signs.
+	projection []float32
 }
 
 // ID implements [Encoder].
@@ -147,29 +159,38 @@ func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) 
 	}
 	blobs, leftOut := e.Choose(src.Blobs())
 	p := NewProgress(blobs)
-	pool := newPool(e.Dim())
-	err := e.Vectors(ctx, src, blobs, func(v FileVector) error {
+	sums, err := aggregate.New(e.Sums())
+	if err != nil {
+		return nil, err
+	}
+	var read []Blob
+	err = e.Vectors(ctx, src, blobs, func(v FileVector) error {
 		p.Add(v)
-		pool.add(v.Blob, v.Vector)
 		report(p)
+		if v.Vector == nil {
+			return nil
+		}
+		read = append(read, v.Blob)
+		if err := sums.Add(v.Vector, v.Sketch); err != nil {
+			return fmt.Errorf("file %s: %w", v.Path, err)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(pool.files) == 0 {
+	if len(read) == 0 {
 		return nil, fmt.Errorf("%w: %d files, none of them long enough", ErrNothing, len(blobs))
 	}
-	mean, most := pool.vectors()
-	return e.Assemble(mean, most, len(pool.files), leftOut, p.Tokens, InputDigest(pool.blobs()))
+	return e.Assemble(sums, leftOut, p.Tokens, InputDigest(read))
 }
 
 // key is the cache key of a file vector: blob and encoder, without the options
-// that choose files, and the arithmetic that it is computed in, so that a vector
+// that choose files or sums, and the arithmetic that it is computed in, so that a vector
 // from the cache has the bits that it would have now.
 func (e *pooled) key(b Blob) string {
 	o := e.opt
-	o.MaxFiles, o.Tests = 0, false
+	o.MaxFiles, o.Tests, o.Second, o.Cross = 0, false, false, 0
 	key := "file-vector " + o.ID() + " " + b.ID
 	if how := kernel.Arithmetic(); how != kernel.Float32.String() && o.Kind == KindHidden {
 		key += " " + how
@@ -207,51 +228,4 @@ func (e *pooled) keep(b Blob, v []float32, tokens int) error {
 		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(x))
 	}
 	return e.cache.Put(e.key(b), data)
-}
-
-// pool aggregates file vectors. Vectors may come in any order: they are summed
-// at the end, in the order of their blobs, so that caching changes no bit.
-type pool struct {
-	d     int
-	files []pooledFile
-}
-
-type pooledFile struct {
-	blob Blob
-	v    []float32
-}
-
-func newPool(d int) *pool { return &pool{d: d} }
-
-func (p *pool) add(b Blob, v []float32) {
-	if v != nil {
-		p.files = append(p.files, pooledFile{b, v})
-	}
-}
-
-// vectors returns the mean and the maximum over files, (d) each.
-func (p *pool) vectors() (mean, most []float32) {
-	slices.SortFunc(p.files, func(a, b pooledFile) int { return compareBlobs(a.blob, b.blob) })
-	sum := make([]float64, p.d)
-	mean, most = make([]float32, p.d), make([]float32, p.d)
-	for i, f := range p.files {
-		for j, x := range f.v {
-			sum[j] += float64(x)
-			if i == 0 || x > most[j] {
-				most[j] = x
-			}
-		}
-	}
-	for j, s := range sum {
-		mean[j] = float32(s / float64(len(p.files)))
-	}
-	return mean, most
-}
-
-func (p *pool) blobs() []Blob {
-	blobs := make([]Blob, len(p.files))
-	for i, f := range p.files {
-		blobs[i] = f.blob
-	}
-	return blobs
 }

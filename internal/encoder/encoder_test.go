@@ -117,9 +117,11 @@ func TestHidden(t *testing.T) {
 func kinds() map[string]encoder.Options {
 	withLexicon := hiddenOptions()
 	withLexicon.Lexicon = true
+	moments := withLexicon
+	moments.Second, moments.Cross = true, 5
 	return map[string]encoder.Options{
-		"hidden": hiddenOptions(), "lexicon": withLexicon,
-		"lexical": {Kind: encoder.KindLexical, Dim: 64},
+		"hidden": hiddenOptions(), "lexicon": withLexicon, "moments": moments,
+		"lexical": {Kind: encoder.KindLexical, Dim: 64}, "lexical moments": {Kind: encoder.KindLexical, Dim: 16, Second: true, Cross: 3},
 	}
 }
 

@@ -3,13 +3,86 @@ package encoder_test
 import (
 	"context"
 	"errors"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/code2lora/code2lora/internal/aggregate"
+	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/encoder"
 )
+
+// TestMoments compares the moments of file vectors with sums in float64.
+func TestMoments(t *testing.T) {
+	o := kinds()["moments"]
+	src := &tree{files: sources()}
+	e := newEncoder(t, o, nil).(encoder.Filewise)
+	rep := encode(t, e, src)
+	var x, y [][]float32
+	err := e.Vectors(context.Background(), src, src.Blobs(), func(v encoder.FileVector) error {
+		if v.Vector != nil {
+			x, y = append(x, v.Vector), append(y, v.Sketch)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, k := e.Sums().Dim, o.Cross
+	if len(x) < 3 || len(y[0]) != k {
+		t.Fatalf("%d vectors, sketches of %d values", len(x), len(y[0]))
+	}
+	compare := func(name string, cols int, z [][]float32) {
+		got := rep.Tensors[name]
+		if !slices.Equal(got.Shape, []int{d, cols}) {
+			t.Fatalf("%s: shape %v, want %d by %d", name, got.Shape, d, cols)
+		}
+		for i := range d {
+			for j := range cols {
+				want := 0.0
+				for f := range x {
+					want += float64(x[f][i]) * float64(z[f][j]) / float64(len(x))
+				}
+				if g := float64(got.Data[i*cols+j]); math.Abs(g-want) > 1e-6*max(math.Abs(want), 1e-6) {
+					t.Fatalf("%s %d,%d: got %g, want %g", name, i, j, g, want)
+				}
+			}
+		}
+	}
+	compare(embedding.Second, d, x)
+	compare(embedding.Cross, k, y)
+	// A sketch keeps the size of what it is of, on average over its signs.
+	var size, sketched float64
+	for f := range x {
+		for _, v := range x[f] {
+			size += float64(v) * float64(v) / float64(d)
+		}
+		for _, v := range y[f] {
+			sketched += float64(v) * float64(v) / float64(k)
+		}
+	}
+	if r := sketched / size; r < 0.2 || r > 5 {
+		t.Errorf("mean squares of sketches are %g of those of vectors", r)
+	}
+	plain := o
+	plain.Second, plain.Cross = false, 0
+	delete(rep.Tensors, embedding.Second)
+	delete(rep.Tensors, embedding.Cross)
+	without := encode(t, newEncoder(t, plain, nil), src)
+	if rep.Encoder = without.Encoder; !reflect.DeepEqual(rep, without) {
+		t.Errorf("the rest of the representation is %+v, want %+v", rep, without)
+	}
+	// Moments are made of the same vectors of files.
+	cache := newMemory()
+	encode(t, newEncoder(t, plain, cache), src)
+	src.forbidden = map[string]bool{}
+	for path := range src.files {
+		src.forbidden[path] = true
+	}
+	encode(t, newEncoder(t, o, cache), src)
+}
 
 // TestFilewise assembles what Encode does, from the vectors of files.
 func TestFilewise(t *testing.T) {
@@ -37,9 +110,13 @@ func TestFilewise(t *testing.T) {
 			src.read = nil
 			var read []encoder.Blob
 			var made []string
-			sum, most, tokens := make([]float64, e.Dim()), make([]float32, e.Dim()), 0
-			byID := map[string][]float32{}
-			err := e.Vectors(context.Background(), src, chosen, func(v encoder.FileVector) error {
+			sums, err := aggregate.New(e.Sums())
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens := 0
+			var vectors []encoder.FileVector
+			err = e.Vectors(context.Background(), src, chosen, func(v encoder.FileVector) error {
 				tokens += v.Tokens
 				if !v.Cached {
 					made = append(made, v.Path)
@@ -47,8 +124,8 @@ func TestFilewise(t *testing.T) {
 				if v.Vector == nil {
 					return nil
 				}
-				read, byID[v.ID] = append(read, v.Blob), v.Vector
-				return nil
+				read, vectors = append(read, v.Blob), append(vectors, v)
+				return sums.Add(v.Vector, v.Sketch)
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -58,21 +135,11 @@ func TestFilewise(t *testing.T) {
 			if !slices.Equal(made, src.read) || len(made) > 2 {
 				t.Errorf("vectors made of %v, but contents read of %v", made, src.read)
 			}
-			first := true
-			for _, b := range chosen {
-				for j, x := range byID[b.ID] {
-					sum[j] += float64(x)
-					if first || most[j] < x {
-						most[j] = x
-					}
-				}
-				first = first && byID[b.ID] == nil
+			// What comes and goes leaves no trace.
+			if err := errors.Join(sums.Add(vectors[0].Vector, vectors[0].Sketch), sums.Remove(vectors[0].Vector, vectors[0].Sketch)); err != nil {
+				t.Fatal(err)
 			}
-			mean := make([]float32, e.Dim())
-			for j := range mean {
-				mean[j] = float32(sum[j] / float64(len(read)))
-			}
-			got, err := e.Assemble(mean, most, len(read), leftOut, tokens, encoder.InputDigest(read))
+			got, err := e.Assemble(sums, leftOut, tokens, encoder.InputDigest(read))
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, %v; want %+v", got, err, want)
 			}
@@ -82,14 +149,18 @@ func TestFilewise(t *testing.T) {
 
 func TestFilewiseRefuses(t *testing.T) {
 	e := newEncoder(t, encoder.Options{Kind: encoder.KindLexical, Dim: 16}, nil).(encoder.Filewise)
-	v := make([]float32, 16)
-	if _, err := e.Assemble(v[:15], v, 1, 0, 1, ""); err == nil || !strings.Contains(err.Error(), "mean of 15") {
-		t.Errorf("short mean: got %v", err)
+	other, err := aggregate.New(aggregate.Options{Dim: 16})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := e.Assemble(v, v[:1], 1, 0, 1, ""); err == nil || !strings.Contains(err.Error(), "maximum of 1") {
-		t.Errorf("short maximum: got %v", err)
+	if _, err := e.Assemble(other, 0, 1, ""); err == nil || !strings.Contains(err.Error(), "Max:true") {
+		t.Errorf("sums without maxima: got %v", err)
 	}
-	if _, err := e.Assemble(v, v, 0, 0, 0, ""); !errors.Is(err, encoder.ErrNothing) {
+	none, err := aggregate.New(e.Sums())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Assemble(none, 0, 0, ""); !errors.Is(err, encoder.ErrNothing) {
 		t.Errorf("no files: got %v", err)
 	}
 	stop := errors.New("enough")
@@ -102,7 +173,7 @@ func TestFilewiseRefuses(t *testing.T) {
 	}
 	if o, err := encoder.New(encoder.DefaultOptions(encoder.KindLexical), nil, nil, nil); err != nil {
 		t.Error(err)
-	} else if f, ok := o.(encoder.Filewise); !ok || f.Dim() != 1024 {
+	} else if f, ok := o.(encoder.Filewise); !ok || f.Sums().Dim != 1024 {
 		t.Errorf("got %T, want one that reads file by file, of 1024 dimensions", o)
 	}
 }

@@ -38,6 +38,12 @@ type Options struct {
 	// Lexicon appends to each file vector what the file's tokens look like in
 	// the space of the base's logits, all of them read; see [embedding.Lexicon].
 	Lexicon bool `yaml:"lexicon"`
+	// Second adds the second moments of file vectors to the representation, of the
+	// square of their length; see [embedding.Second].
+	Second bool `yaml:"second_moments"`
+	// Cross adds the cross moments of file vectors with this many random
+	// projections of them, a sketch of the second moments; see [embedding.Cross].
+	Cross int `yaml:"cross_moments"`
 	// Tests includes test files. They hold the answers of the benchmark.
 	Tests bool `yaml:"tests"`
 	// Dim is the length of the vector, for lexical.
@@ -73,8 +79,8 @@ func (o *Options) Validate() error {
 	case KindDescription:
 		within("layer", o.Layer, 0, 1<<10)
 		within("chunk", o.Chunk, 1, 1<<15)
-		if o.Overlap != 0 || o.MaxChunks != 0 || o.MaxFiles != 0 || o.Lexicon || o.Tests {
-			errs = append(errs, fmt.Errorf("overlap, max_chunks, max_files, lexicon, tests: the encoder %s has no such option", KindDescription))
+		if o.Overlap != 0 || o.MaxChunks != 0 || o.MaxFiles != 0 || o.Lexicon || o.Second || o.Cross != 0 || o.Tests {
+			errs = append(errs, fmt.Errorf("overlap, max_chunks, max_files, lexicon, second_moments, cross_moments, tests: the encoder %s has no such option", KindDescription))
 		}
 	case KindLexical:
 		within("dim", o.Dim, 16, 1<<20)
@@ -85,6 +91,7 @@ func (o *Options) Validate() error {
 		errs = append(errs, fmt.Errorf("kind %q: want %s, %s or %s", o.Kind, KindHidden, KindLexical, KindDescription))
 	}
 	within("max_files", o.MaxFiles, 0, 1<<30)
+	within("cross_moments", o.Cross, 0, 1<<12)
 	return errors.Join(errs...)
 }
 
@@ -92,16 +99,24 @@ func (o *Options) Validate() error {
 //
 //	hidden/1 base=b179… layer=8 chunk=256 overlap=0 min=8 max_chunks=2 max_files=48 lexicon=true tests=false
 //
-// The number is the version of the algorithm. [ParseID] is the inverse.
+// followed by the moments, if there are any. The number is the version of the
+// algorithm. [ParseID] is the inverse.
 func (o *Options) ID() string {
+	id := fmt.Sprintf("hidden/1 base=%s layer=%d chunk=%d overlap=%d min=%d max_chunks=%d max_files=%d lexicon=%t tests=%t",
+		o.Base, o.Layer, o.Chunk, o.Overlap, o.Min, o.MaxChunks, o.MaxFiles, o.Lexicon, o.Tests)
 	switch o.Kind {
 	case KindLexical:
-		return fmt.Sprintf("lexical/1 dim=%d max_files=%d tests=%t", o.Dim, o.MaxFiles, o.Tests)
+		id = fmt.Sprintf("lexical/1 dim=%d max_files=%d tests=%t", o.Dim, o.MaxFiles, o.Tests)
 	case KindDescription:
-		return fmt.Sprintf("description/1 base=%s layer=%d chunk=%d", o.Base, o.Layer, o.Chunk)
+		id = fmt.Sprintf("description/1 base=%s layer=%d chunk=%d", o.Base, o.Layer, o.Chunk)
 	}
-	return fmt.Sprintf("hidden/1 base=%s layer=%d chunk=%d overlap=%d min=%d max_chunks=%d max_files=%d lexicon=%t tests=%t",
-		o.Base, o.Layer, o.Chunk, o.Overlap, o.Min, o.MaxChunks, o.MaxFiles, o.Lexicon, o.Tests)
+	if o.Second {
+		id += " second_moments=true"
+	}
+	if o.Cross != 0 {
+		id += fmt.Sprintf(" cross_moments=%d", o.Cross)
+	}
+	return id
 }
 
 // ParseID reads the id of an encoder.
@@ -116,7 +131,7 @@ func ParseID(id string) (Options, error) {
 	}
 	o := Options{Kind: kind}
 	ints := map[string]*int{"layer": &o.Layer, "chunk": &o.Chunk, "overlap": &o.Overlap, "min": &o.Min,
-		"max_chunks": &o.MaxChunks, "max_files": &o.MaxFiles, "dim": &o.Dim}
+		"max_chunks": &o.MaxChunks, "max_files": &o.MaxFiles, "dim": &o.Dim, "cross_moments": &o.Cross}
 	for _, f := range fields[1:] {
 		key, value, _ := strings.Cut(f, "=")
 		var err error
@@ -127,6 +142,8 @@ func ParseID(id string) (Options, error) {
 			o.Tests, err = strconv.ParseBool(value)
 		case key == "lexicon":
 			o.Lexicon, err = strconv.ParseBool(value)
+		case key == "second_moments":
+			o.Second, err = strconv.ParseBool(value)
 		case ints[key] != nil:
 			*ints[key], err = strconv.Atoi(value)
 		default:

@@ -37,6 +37,8 @@ func TestID(t *testing.T) {
 		"max files":  func(o *encoder.Options) { o.MaxFiles++ },
 		"lexicon":    func(o *encoder.Options) { o.Lexicon = true },
 		"tests":      func(o *encoder.Options) { o.Tests = true },
+		"second":     func(o *encoder.Options) { o.Second = true },
+		"cross":      func(o *encoder.Options) { o.Cross = 8 },
 	} {
 		o := hiddenOptions()
 		change(&o)
@@ -46,6 +48,8 @@ func TestID(t *testing.T) {
 		"lexical":           func(*encoder.Options) {},
 		"lexical dim":       func(o *encoder.Options) { o.Dim++ },
 		"lexical max files": func(o *encoder.Options) { o.MaxFiles++ },
+		"lexical second":    func(o *encoder.Options) { o.Second = true },
+		"lexical cross":     func(o *encoder.Options) { o.Cross = 1 },
 		"lexical tests":     func(o *encoder.Options) { o.Tests = true },
 	} {
 		o := encoder.DefaultOptions(encoder.KindLexical)
@@ -82,6 +86,9 @@ func TestParseIDErrors(t *testing.T) {
 		"no truth":       {strings.Replace(good, "tests=false", "tests=perhaps", 1), "option tests"},
 		"out of range":   {strings.Replace(good, "chunk=32", "chunk=0", 1), "chunk 0"},
 		"missing":        {"hidden/1 base=b179 layer=2", "chunk 0"},
+		"no second":      {good + " second_moments=some", "option second_moments"},
+		"negative cross": {good + " cross_moments=-1", "cross_moments -1: want 0"},
+		"no moments":     {"description/1 base=b179 layer=8 chunk=256 cross_moments=8", "no such option"},
 		"lexicon":        {"lexical/1 dim=64 max_files=0 tests=false lexicon=true", "only the encoder hidden has one"},
 	} {
 		if _, err := encoder.ParseID(tt.id); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -18,8 +18,9 @@ import (
 )
 
 // Additive is a [Follower] whose state can't drift: exact sums over the vectors
-// of the files that an encoder chooses at a commit, of which a commit takes away
-// what it changes and adds what it leaves. The state at a commit is the same bit
+// of the files that an encoder chooses at a commit (their mean and maximum, and
+// the moments that the encoder asks for), of which a commit takes away what it
+// changes and adds what it leaves. The state at a commit is the same bit
 // for bit whichever way it was come by, so none is further from its beginning
 // than another: their Steps are 0.
 //
@@ -147,14 +148,9 @@ func (f *Additive) Begin(ctx context.Context, r *gitrepo.Repo, commit string, re
 	return &sums{f.owner, snap.Tree, leftOut, set}, nil
 }
 
-// options are those of the sums of a state.
-func (f *Additive) options() aggregate.Options {
-	return aggregate.Options{Dim: f.enc.Dim(), Max: true}
-}
-
 // scratch returns the set of the chosen blobs, made from nothing.
 func (f *Additive) scratch(ctx context.Context, chosen []encoder.Blob, src aggregate.Source) (*aggregate.Set, error) {
-	set, err := aggregate.NewSet(f.options())
+	set, err := aggregate.NewSet(f.enc.Sums())
 	if err != nil {
 		return nil, err
 	}
@@ -185,8 +181,8 @@ func (f *Additive) source(snap *gitrepo.Snapshot, made func(encoder.FileVector))
 			}
 		}
 		return f.enc.Vectors(ctx, encoder.FromSnapshot(snap), missing, func(v encoder.FileVector) error {
-			a := aggregate.Vector{X: v.Vector, Tokens: v.Tokens}
-			f.vectors.Put(v.ID, a, int64(4*len(v.Vector)+128))
+			a := aggregate.Vector{X: v.Vector, Y: v.Sketch, Tokens: v.Tokens}
+			f.vectors.Put(v.ID, a, int64(4*(len(v.Vector)+len(v.Sketch))+128))
 			if made != nil {
 				made(v)
 			}
@@ -292,7 +288,7 @@ func (f *Additive) moved(ctx context.Context, set *aggregate.Set, chosen []encod
 }
 
 // Representation returns what the checkpoint reads of a state: that of the
-// encoder's Encode at the same commit, but for the last bit of a mean.
+// encoder's Encode at the same commit, bit for bit.
 func (f *Additive) Representation(s State) (*embedding.Representation, error) {
 	a, err := f.own(s)
 	if err != nil {
@@ -307,11 +303,7 @@ func (f *Additive) Representation(s State) (*embedding.Representation, error) {
 	if len(read) == 0 {
 		return nil, fmt.Errorf("%w: %d files, none of them long enough", encoder.ErrNothing, len(a.set.Files()))
 	}
-	most, _, err := a.set.Sums().Max()
-	if err != nil {
-		return nil, err
-	}
-	return f.enc.Assemble(a.set.Sums().Mean(), most, len(read), a.leftOut, a.set.Tokens(), encoder.InputDigest(read))
+	return f.enc.Assemble(a.set.Sums(), a.leftOut, a.set.Tokens(), encoder.InputDigest(read))
 }
 
 // Adapter implements [Follower].

@@ -179,32 +179,44 @@ func randomHistory(rng *rand.Rand, n int) []commit {
 // lexical is an encoder without a model that reads at most max files.
 func lexical(t testing.TB, max int, cache encoder.Cache) encoder.Filewise {
 	t.Helper()
-	e, err := encoder.New(encoder.Options{Kind: encoder.KindLexical, Dim: 16, MaxFiles: max}, nil, nil, cache)
+	return newLexical(t, encoder.Options{Kind: encoder.KindLexical, Dim: 16, MaxFiles: max}, cache)
+}
+
+func newLexical(t testing.TB, o encoder.Options, cache encoder.Cache) encoder.Filewise {
+	t.Helper()
+	e, err := encoder.New(o, nil, nil, cache)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e.(encoder.Filewise)
 }
 
-// newCheckpoint returns a checkpoint for an encoder, with random parameters.
+// newCheckpoint returns a checkpoint for an encoder, with random parameters. It
+// reads the last of repository, second and cross moments that the encoder has.
 func newCheckpoint(t testing.TB, enc encoder.Filewise) *hypernet.Checkpoint {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
 	var reps []*embedding.Representation
+	tensor, shape := embedding.Repository, []int{2 * enc.Sums().Dim}
+	if sums := enc.Sums(); sums.Cross > 0 {
+		tensor, shape = embedding.Cross, []int{sums.Dim, sums.Cross}
+	} else if sums.Second {
+		tensor, shape = embedding.Second, []int{sums.Dim, sums.Dim}
+	}
 	for range 4 {
-		v := make([]float32, 2*enc.Dim())
+		v := make([]float32, shape[0]*append(shape, 1)[1])
 		for i := range v {
 			v[i] = float32(rng.NormFloat64())
 		}
 		reps = append(reps, &embedding.Representation{Encoder: enc.ID(), Tensors: map[string]embedding.Tensor{
-			embedding.Repository: {Shape: []int{len(v)}, Data: v}}})
+			tensor: {Shape: shape, Data: v}}})
 	}
 	dims := adapter.Dims{Arch: "llama", NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1}
 	for m := range dims.Modules {
 		dims.Modules[m] = adapter.Shape{In: 8, Out: 8}
 	}
 	head, err := hypernet.New(hypernet.FactoredKind,
-		map[string]any{"rank": 2, "alpha": 4, "coefficients": 3, "input": map[string]any{"components": 3}},
+		map[string]any{"rank": 2, "alpha": 4, "coefficients": 3, "input": map[string]any{"tensor": tensor, "components": 3}},
 		hypernet.Setup{Dims: dims, Inputs: hypernet.InputsOf(reps[0])})
 	if err != nil {
 		t.Fatal(err)

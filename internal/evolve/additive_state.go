@@ -80,7 +80,7 @@ func (f *Additive) Decode(data []byte) (State, error) {
 	if err := s.set.UnmarshalBinary(body[n:]); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	if got, want := s.set.Sums().Options(), f.options(); got != want {
+	if got, want := s.set.Sums().Options(), f.enc.Sums(); got != want {
 		return nil, fmt.Errorf("%w: sums %+v, want %+v", ErrState, got, want)
 	}
 	return s, nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/code2lora/code2lora/internal/adapter"
 	"github.com/code2lora/code2lora/internal/aggregate"
-	"github.com/code2lora/code2lora/internal/embedding"
 	"github.com/code2lora/code2lora/internal/encoder"
 	"github.com/code2lora/code2lora/internal/gitrepo"
 	"github.com/code2lora/code2lora/internal/hypernet"
@@ -32,10 +30,11 @@ var _ Follower = (*Additive)(nil)
 // each branch, from branch to branch, and compares each state with the one begun
 // at its commit, bit for bit.
 func TestAdditiveHistory(t *testing.T) {
-	for seed, maxFiles := range []int{0, 3} {
+	for seed, o := range []encoder.Options{{}, {MaxFiles: 3}, {Second: true}, {Second: true, Cross: 4}} {
 		rng := rand.New(rand.NewPCG(uint64(seed), 7))
 		r := newRepo(t, randomHistory(rng, 60))
-		enc := lexical(t, maxFiles, nil)
+		o.Kind, o.Dim = encoder.KindLexical, 16
+		enc := newLexical(t, o, nil)
 		f := newAdditive(t, enc)
 		var all []gitrepo.Step
 		var states []State
@@ -113,13 +112,6 @@ func compareWithEncode(t *testing.T, f *Additive, r *gitrepo.Repo, ref string, s
 		}
 		return
 	}
-	g, w := got.Tensors[embedding.Repository].Data, want.Tensors[embedding.Repository].Data
-	for i := range w {
-		if math.Abs(float64(g[i]-w[i])) > 0x1p-24*math.Abs(float64(w[i])) || i >= len(w)/2 && g[i] != w[i] {
-			t.Errorf("%s: value %d is %g, want %g", ref, i, g[i], w[i])
-		}
-	}
-	got.Tensors, want.Tensors = nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s: got %+v, want %+v", ref, got, want)
 	}
@@ -172,7 +164,7 @@ func TestAdditiveHidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	e, err := encoder.New(encoder.Options{Kind: encoder.KindHidden, Base: "b179", Layer: 2, Chunk: 32, Overlap: 8, Min: 6, Lexicon: true}, m, tok, nil)
+	e, err := encoder.New(encoder.Options{Kind: encoder.KindHidden, Base: "b179", Layer: 2, Chunk: 32, Overlap: 8, Min: 6, Lexicon: true, Second: true, Cross: 3}, m, tok, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,12 +206,8 @@ func TestAdditiveHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, tensor := range want.Tensors {
-		for i, x := range tensor.Data {
-			if y := got.Tensors[name].Data[i]; math.Abs(float64(x-y)) > 1e-5*max(1, math.Abs(float64(x))) {
-				t.Errorf("%s %d: got %g, want %g", name, i, y, x)
-			}
-		}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
@@ -288,7 +276,8 @@ func TestAdditiveOptions(t *testing.T) {
 	history := []commit{part(func(string) bool { return true }), part(func(p string) bool { return p != "a.py" }),
 		part(inLib), part(func(p string) bool { return !inLib(p) }), part(func(p string) bool { return p == "lib/a.py" })}
 	r := newRepo(t, history)
-	f := newAdditive(t, lexical(t, 0, nil))
+	enc := newLexical(t, encoder.Options{Kind: encoder.KindLexical, Dim: 16, Second: true, Cross: 4}, nil)
+	f := newAdditive(t, enc)
 	all := begin(t, f, r, "main~4")
 	before := marshal(t, all)
 	check := func(what string, got State, err error, want State) {
@@ -335,9 +324,9 @@ func TestAdditiveOptions(t *testing.T) {
 		}
 	}
 	plain := open(t, dir)
-	here := begin(t, newAdditive(t, lexical(t, 0, nil)), plain, "")
+	here := begin(t, newAdditive(t, enc), plain, "")
 	check("plain", here, nil, all)
-	got, err = newAdditive(t, lexical(t, 0, nil)).Only(ctx, plain, here, "lib")
+	got, err = newAdditive(t, enc).Only(ctx, plain, here, "lib")
 	check("plain, only lib", got, err, lib)
 
 	// Advance makes the whole state of a commit again.
