@@ -135,8 +135,12 @@ func (f *followed) heldOut(n, prefixTokens int, show func(format string, args ..
 
 func printDrift(w io.Writer, j *driftJSON, tasks bool) {
 	for _, d := range j.Drift {
-		fmt.Fprintf(w, "%.12s  %5d steps  churn %.3f  distance %.6f  cosine %.6f  (state at the anchor: %.6f)  %.3f s",
-			d.Commit, d.Steps, d.Churn, d.Distance, d.Cosine, d.Anchored, d.Seconds)
+		fmt.Fprintf(w, "%.12s  %5d steps  churn %.3f  distance %.6f  cosine %.6f",
+			d.Commit, d.Steps, d.Churn, d.Distance, d.Cosine)
+		if d.Anchored != nil {
+			fmt.Fprintf(w, "  (state at the anchor: %.6f)", *d.Anchored)
+		}
+		fmt.Fprintf(w, "  %.3f s", d.Seconds)
 		if tasks {
 			fmt.Fprintf(w, "  %4d tasks", d.Tasks)
 		}

@@ -21,7 +21,12 @@ func Drift(list []follow.Drift) (io.WriterTo, error) {
 	list = slices.SortedFunc(slices.Values(list), func(a, b follow.Drift) int { return cmp.Compare(a.Steps, b.Steps) })
 	distance, err := driftPanel(list, "distance from a fresh state's adapter", []driftLine{
 		{"state that followed", Colors[0], func(d follow.Drift) (float64, bool) { return d.Distance, true }},
-		{"state at the anchor", Grey, func(d follow.Drift) (float64, bool) { return d.Anchored, d.Anchored > 0 }},
+		{"state at the anchor", Grey, func(d follow.Drift) (float64, bool) {
+			if d.Anchored == nil {
+				return 0, false
+			}
+			return *d.Anchored, true
+		}},
 	})
 	if err != nil {
 		return nil, err
@@ -49,6 +54,10 @@ func Drift(list []follow.Drift) (io.WriterTo, error) {
 	if err != nil {
 		return nil, err
 	}
+	loss.Y.Min, loss.Y.Max = min(loss.Y.Min, 0), max(loss.Y.Max, 0)
+	zero := plotter.NewFunction(func(float64) float64 { return 0 })
+	zero.Color, zero.Width = Grey, vg.Points(0.5)
+	loss.Add(zero)
 	w, c := SVG(16*vg.Centimeter, 16*vg.Centimeter)
 	panels := [][]*plot.Plot{{distance}, {loss}}
 	for i, row := range plot.Align(panels, draw.Tiles{Rows: 2, Cols: 1}, c) {

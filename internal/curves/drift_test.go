@@ -10,7 +10,8 @@ import (
 )
 
 func TestDrift(t *testing.T) {
-	list := []follow.Drift{{Steps: 20, Distance: 0.3, Anchored: 0.5}, {Steps: 10, Distance: 0.2, Anchored: 0.4}}
+	far, near := 0.5, 0.4
+	list := []follow.Drift{{Steps: 20, Distance: 0.3, Anchored: &far}, {Steps: 10, Distance: 0.2, Anchored: &near}, {Steps: 5, Distance: 0.1}}
 	w, err := Drift(list)
 	if err != nil {
 		t.Fatal(err)

@@ -19,8 +19,10 @@ type Drift struct {
 	Churn    float64 `json:"churn"`
 	Distance float64 `json:"distance"` // ‖ΔW − ΔW'‖ / ‖ΔW'‖, where ΔW' is of the state begun there
 	Cosine   float64 `json:"cosine"`   // of ΔW and ΔW'
-	Anchored float64 `json:"anchored"` // the same distance of the state at the anchor, which never moved
-	Seconds  float64 `json:"seconds"`  // to begin a state, and to make its adapter
+	// Anchored is the same distance of the state at the anchor, which never moved;
+	// nil if it is gone.
+	Anchored *float64 `json:"anchored,omitempty"`
+	Seconds  float64  `json:"seconds"` // to begin a state, and to make its adapter
 
 	Tasks int     `json:"tasks,omitempty"` // held out, that Loss is of
 	Loss  *Losses `json:"loss,omitempty"`  // nil without tasks
@@ -86,9 +88,11 @@ func (j Job) measure(ctx context.Context, e state.Entry) (*Drift, error) {
 		return nil, err
 	}
 	if old != nil {
-		if d.Anchored, err = adapter.Distance(old, fresh); err != nil {
+		distance, err := adapter.Distance(old, fresh)
+		if err != nil {
 			return nil, err
 		}
+		d.Anchored = &distance
 	}
 	if err := j.losses(ctx, d, evolved, fresh, old); err != nil {
 		return nil, err

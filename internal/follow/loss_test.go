@@ -78,7 +78,7 @@ func TestMeasureLosses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range ds {
-		if d.Anchored != 0 || d.Loss == nil || d.Loss.Anchored != nil || d.Loss.EvolvedAnchored != nil {
+		if d.Anchored != nil || d.Loss == nil || d.Loss.Anchored != nil || d.Loss.EvolvedAnchored != nil {
 			t.Errorf("without an anchor: got %+v, %+v", d, d.Loss)
 		}
 	}

@@ -158,7 +158,7 @@ func TestMeasure(t *testing.T) {
 		t.Fatalf("got %+v, %v, want three", ds, err)
 	}
 	for i, d := range ds {
-		if want := 2 * (i + 1); d.Steps != want || d.Commit != ids[want] || d.Anchor != ids[0] || !(d.Distance > 0) || !(d.Anchored > 0) || d.Distance == d.Anchored || !(d.Churn > 0) {
+		if want := 2 * (i + 1); d.Steps != want || d.Commit != ids[want] || d.Anchor != ids[0] || !(d.Distance > 0) || d.Anchored == nil || !(*d.Anchored > 0) || d.Distance == *d.Anchored || !(d.Churn > 0) {
 			t.Errorf("%d: got %+v, want %d steps and a distance", i, d, want)
 		}
 	}

@@ -337,23 +337,13 @@ func (p *PerRepository) Prepare(_ context.Context, v *disclosure.View) (Asker, e
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.last == nil || p.name != v.Repository() {
-		path := p.folder(v.Repository())
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("%s has no adapter of its own: %w", v.Repository(), err)
-		}
-		a, err := adapter.Read(path, &p.Dims)
+		a, err := adapter.Read(p.folder(v.Repository()), &p.Dims)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s has no adapter of its own (if tune was interrupted, run it again): %w", v.Repository(), err)
 		}
 		p.name, p.last = v.Repository(), a
 	}
 	return constant{Prompt{Adapter: p.last}}, nil
-}
-
-// Has reports whether there is an adapter for a repository.
-func (p *PerRepository) Has(repository string) bool {
-	_, err := os.Stat(p.folder(repository))
-	return err == nil
 }
 
 func (p *PerRepository) folder(repository string) string {

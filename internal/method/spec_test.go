@@ -123,14 +123,14 @@ func TestPlan(t *testing.T) {
 	// Where it does, its folder may be the adapter's or that of a fit.
 	r.Level = disclosure.Tree
 	for _, inside := range []string{"", "adapter"} {
-		if own1.Has(tasks[0].Repository) {
-			t.Error("there is an adapter already")
+		if err := r.Run(t.Context(), own1, tasks, nil); err == nil || !strings.Contains(err.Error(), "no adapter of its own") {
+			t.Errorf("%q: without an adapter: error %v", inside, err)
 		}
 		dir := filepath.Join(own1.Dir, tune.FolderOf(tasks[0].Repository))
 		if err := adapter.WriteNative(filepath.Join(dir, inside), randomAdapter(r.Engine.Model, 1), adapter.Options{}); err != nil {
 			t.Fatal(err)
 		}
-		if got := predictions(t, r, own1, tasks); len(got) != len(tasks) || !own1.Has(tasks[0].Repository) {
+		if got := predictions(t, r, own1, tasks); len(got) != len(tasks) {
 			t.Errorf("%q: %d answers to %d tasks", inside, len(got), len(tasks))
 		}
 		own1 = &PerRepository{As: "own-adapter", Dir: t.TempDir(), Dims: own1.Dims}
