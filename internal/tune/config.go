@@ -34,6 +34,10 @@ type Config struct {
 	Target string      `yaml:"target"` // shared or repositories
 	Data   DataOptions `yaml:"data"`
 	Fit    Options     `yaml:"fit"`
+	// Begin is an adapter of the rank and alpha of fit that fits of the method lora
+	// begin with, such as one that is shared by all repositories; empty: with one
+	// that changes nothing. A relative path starts at the configuration's folder.
+	Begin string `yaml:"begin"`
 	// Grid has, for names of options in fit, the values that are tried; every
 	// combination is a point. Points have the same budget unless they sweep it.
 	Grid map[string][]any `yaml:"grid"`
@@ -148,6 +152,9 @@ func (c *Config) validate() error {
 	if c.Data.TrainTasks < 0 || c.Data.ValidationTasks < 0 || c.Data.ValidationRepositories < 0 {
 		errs = append(errs, errors.New("data: numbers of tasks and repositories must be at least 0, which means all"))
 	}
+	if c.Begin != "" && c.Fit.Method != LoRA {
+		errs = append(errs, fmt.Errorf("begin: only fits of the method %s can begin with an adapter", LoRA))
+	}
 	if c.GridRepositories < 1 {
 		errs = append(errs, fmt.Errorf("grid_repositories %d: want at least 1", c.GridRepositories))
 	}
@@ -178,6 +185,14 @@ func (o *DataOptions) Filter() (repopeft.Filter, error) {
 	return f, err
 }
 
+// relative resolves a path of the configuration.
+func (c *Config) relative(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(c.path), path)
+}
+
 // Corpus reads the folders of the configuration.
 func (c *Config) Corpus(withTest bool) (*corpus.Corpus, error) {
 	filter, err := c.Data.Filter()
@@ -186,10 +201,7 @@ func (c *Config) Corpus(withTest bool) (*corpus.Corpus, error) {
 	}
 	all := corpus.New()
 	for _, dir := range c.Data.Folders {
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(filepath.Dir(c.path), dir)
-		}
-		if err := all.AddFolder(dir, filter, withTest); err != nil {
+		if err := all.AddFolder(c.relative(dir), filter, withTest); err != nil {
 			return nil, err
 		}
 	}

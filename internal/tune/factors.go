@@ -100,6 +100,39 @@ func (f *factors) free(name string, values []float32, shape []int, at place) {
 	f.places = append(f.places, at)
 }
 
+// begin takes the values of an adapter that has the rank and the alpha of f, and
+// at least its layers and modules.
+func (f *factors) begin(from *adapter.Adapter) error {
+	if from.Rank != f.adapter.Rank || from.Alpha != f.adapter.Alpha {
+		return fmt.Errorf("begin: the adapter has rank %d and alpha %g, and the fit %d and %g: they must be equal", from.Rank, from.Alpha,
+			f.adapter.Rank, f.adapter.Alpha)
+	}
+	for i, p := range f.params {
+		at := f.places[i]
+		pair := from.Layers[at.layer][at.module]
+		if pair == nil {
+			return fmt.Errorf("begin: the adapter has nothing for %s of layer %d, which is fitted", at.module, at.layer)
+		}
+		values := pair.B
+		if at.a {
+			values = pair.A
+		}
+		copy(p.Value, values)
+	}
+	n := 0
+	for l := range from.Layers {
+		for m := range from.Layers[l] {
+			if from.Layers[l][m] != nil && f.adapter.Layers[l][m] == nil {
+				n++
+			}
+		}
+	}
+	if n > 0 {
+		return fmt.Errorf("begin: the adapter has %d layers and modules that are not fitted: fit these too", n)
+	}
+	return nil
+}
+
 // addGradient adds the gradient of an adapter to that of the parameters.
 func (f *factors) addGradient(g *adapter.Adapter) {
 	for i, p := range f.params {

@@ -53,7 +53,8 @@ type Fit struct {
 	// continued.
 	Identity   string
 	Provenance adapter.Provenance
-	Model      *model.Model // whose memory a pass needs; nil: not checked
+	Begin      *adapter.Adapter // what the fit begins with; nil: nothing
+	Model      *model.Model     // whose memory a pass needs; nil: not checked
 
 	factors *factors
 	optim   *train.AdamW
@@ -116,6 +117,11 @@ func (f *Fit) start() error {
 	var err error
 	if f.factors, err = newFactors(&f.Options, info.Config.Dims(), info.Config.HiddenSize); err != nil {
 		return err
+	}
+	if f.Begin != nil {
+		if err := f.factors.begin(f.Begin); err != nil {
+			return err
+		}
 	}
 	f.factors.adapter.Provenance = f.Provenance
 	f.optim = train.NewAdamW(f.factors.params, f.Options.WeightDecay)

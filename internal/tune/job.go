@@ -145,7 +145,17 @@ func (j *Job) fit(ctx context.Context, p Point, dir string, training, validation
 		return nil, fmt.Errorf("fit.precision %s: the base computes in %s here: %w", precision, have, compute.ErrPrecision)
 	}
 	from.Base, from.Tool, from.Checkpoint = j.Base, j.Tool, j.Config.Name
-	identity, err := json.Marshal([]any{j.Corpus.Digest(), j.Config.Data})
+	data := []any{j.Corpus.Digest(), j.Config.Data}
+	var begin *adapter.Adapter
+	if j.Config.Begin != "" {
+		info := j.Backend.Info()
+		dims := info.Config.Dims()
+		if begin, err = adapter.Read(j.Config.relative(j.Config.Begin), &dims); err != nil {
+			return nil, fmt.Errorf("begin: %w", err)
+		}
+		data = append(data, adapter.Digest(begin))
+	}
+	identity, err := json.Marshal(data)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +166,7 @@ func (j *Job) fit(ctx context.Context, p Point, dir string, training, validation
 	}
 	f := &Fit{Options: p.Options, Base: base, Model: j.Model, Train: training, Validation: validation, EOS: -1,
 		Leaves:   func(id int32) bool { return score.Leaves(j.Tokenizer, id) },
-		Identity: string(identity), Provenance: from, OwnOfTest: j.OwnOfTest}
+		Identity: string(identity), Provenance: from, OwnOfTest: j.OwnOfTest, Begin: begin}
 	if eos := j.Tokenizer.EOS(); eos >= 0 && j.Tokenizer.IsEOG(eos) {
 		f.EOS = eos
 	}

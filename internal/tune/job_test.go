@@ -249,6 +249,56 @@ func TestPerRepositoryJob(t *testing.T) {
 	}
 }
 
+// TestBegin fits repositories from an adapter that they share.
+func TestBegin(t *testing.T) {
+	dir := t.TempDir()
+	shared, err := newJob(t, dir, small).Do(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := adapter.ReadNative(AdapterDir(shared.Dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// At a rate of almost nothing, what is fitted is what it began with.
+	still := newJob(t, t.TempDir(), strings.Replace(small, "learning_rate: 0.02", "learning_rate: 1.0e-9", 1)+"target: repositories\nbegin: "+AdapterDir(shared.Dir)+"\n")
+	out, err := still.Do(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(out.Dir, FolderOf(names3[dataset.Train][0]))
+	a, err := adapter.ReadNative(AdapterDir(own))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := adapter.Distance(a, from); err != nil || d > 1e-5 {
+		t.Errorf("distance %g from what it began with, error %v", d, err)
+	}
+	r, err := ReadResult(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another beginning is another fit.
+	scratch := newJob(t, t.TempDir(), strings.Replace(small, "learning_rate: 0.02", "learning_rate: 1.0e-9", 1)+"target: repositories\n")
+	if out, err = scratch.Do(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	nothing, err := ReadResult(filepath.Join(out.Dir, FolderOf(names3[dataset.Train][0])))
+	if err != nil || nothing.Identity == r.Identity || nothing.BaseValidation.CrossEntropy == r.BaseValidation.CrossEntropy {
+		t.Errorf("from nothing %+v, from an adapter %+v, error %v", nothing, r, err)
+	}
+	for text, want := range map[string]string{
+		strings.Replace(small, "rank: 2", "rank: 3", 1) + "begin: " + AdapterDir(shared.Dir): "rank 2 and alpha 4, and the fit 3 and 6",
+		small + "begin: nowhere": "begin: ",
+		strings.Replace(small, "rank: 2", "rank: 2, layers: 1", 1) + "begin: " + AdapterDir(shared.Dir):  "not fitted",
+		strings.Replace(small, "rank: 2", "rank: 2, alpha: 1.5", 1) + "begin: " + AdapterDir(shared.Dir): "alpha 4",
+	} {
+		if _, err := newJob(t, t.TempDir(), text+"\n").Do(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q of\n%s", err, want, text)
+		}
+	}
+}
+
 func TestSomeRepositories(t *testing.T) {
 	name := names3[dataset.Train][1]
 	j := newJob(t, t.TempDir(), small+"target: repositories\n")
@@ -348,6 +398,7 @@ func TestConfigErrors(t *testing.T) {
 		small + "name: a/b":                         "plain file name",
 		small + "trunk_cache: much":                 "trunk_cache",
 		small + "grid_repositories: 0":              "grid_repositories 0",
+		"base: tiny\ndata: {folders: [x]}\nfit: {method: full, epochs: 1}\nbegin: a": "begin: only fits of the method lora",
 		"base: b\ndata: {folders: [x]}\nfit: {}":    "one of them above 0",
 		"base: b\ndata: {folders: [x], kinds: [y]}": `"y"`,
 		"base: b\ndata: {folders: [x]}\nfit: {method: full, rank: 4, steps: 1}": "the method full has none",
