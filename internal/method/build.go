@@ -41,7 +41,7 @@ func Names() []string {
 	return append([]string{
 		"base",
 		"adapter:dir=DIR: one adapter for all repositories",
-		"own-adapter:dir=DIR: the one of the repository, DIR/OWNER+NAME; at the level tree, as it was fitted to tests",
+		"own-adapter:dir=DIR[,which=own|stranger]: the one of the repository, DIR/OWNER+NAME, or another's that is there; at the level tree, as it was fitted to tests",
 		"checkpoint[:file=FILE][,which=own|average|stranger|nearest|shuffled][,at=commit|anchor]",
 		"evo:file=FILE[,which=…][,steps=kept|all]: a state that a recurrence carries along the commits",
 		"additive[:file=FILE][,which=…][,steps=kept|all]: sums over files, carried along the commits, for a checkpoint",
@@ -142,7 +142,8 @@ func (b *Builder) part(ctx context.Context, p Part) (Method, error) {
 		return &Fixed{As: p.String(), Adapter: a}, nil
 	case "own-adapter":
 		dir := r.required("dir", "the folder with an adapter for each repository")
-		return &PerRepository{As: p.String(), Dir: dir, Dims: b.Dims}, r.done()
+		which := Which(r.oneOf("which", string(Own), string(Own), string(Stranger)))
+		return &PerRepository{As: p.String(), Dir: dir, Which: which, Dims: b.Dims}, r.done()
 	case "checkpoint":
 		file, which, at := r.text("file", ""), r.which(), At(r.oneOf("at", string(AtCommit), string(AtCommit), string(AtAnchor)))
 		if err := r.done(); err != nil {

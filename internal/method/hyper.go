@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/code2lora/code2lora/internal/adapter"
@@ -235,8 +236,13 @@ func (h *Hypernetwork) stranger(name, file string) (*embedding.Representation, e
 	if len(names) == 0 {
 		return nil, fmt.Errorf("no stranger for %s among %d repositories", name, len(h.Others))
 	}
+	return h.Others[draw(names, name, file)], nil
+}
+
+// draw draws a stranger for the tasks of a file.
+func draw(strangers []string, name, file string) string {
 	sum := sha256.Sum256([]byte("stranger\x00" + name + "\x00" + file))
-	return h.Others[names[binary.BigEndian.Uint64(sum[:])%uint64(len(names))]], nil
+	return strangers[binary.BigEndian.Uint64(sum[:])%uint64(len(strangers))]
 }
 
 // vector is what the likeness of repositories is told by: the vector of the
@@ -320,12 +326,13 @@ func shuffle(rep *embedding.Representation) *embedding.Representation {
 // beforehand: DIR/OWNER+NAME is the adapter's folder, or has it as "adapter" where
 // package tune has fitted it.
 type PerRepository struct {
-	As   string
-	Dir  string
-	Dims adapter.Dims
+	As    string
+	Dir   string
+	Which Which // Own (also if empty) or Stranger, which is another one in Dir
+	Dims  adapter.Dims
 
 	mu   sync.Mutex
-	name string
+	name string // of the repository that last is of
 	last *adapter.Adapter
 }
 
@@ -336,18 +343,45 @@ func (p *PerRepository) Name() string { return p.As }
 func (p *PerRepository) Prepare(_ context.Context, v *disclosure.View) (Asker, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.last == nil || p.name != v.Repository() {
-		a, err := adapter.Read(p.folder(v.Repository()), &p.Dims)
-		if err != nil {
-			return nil, fmt.Errorf("%s has no adapter of its own (if tune was interrupted, run it again): %w", v.Repository(), err)
+	name := tune.FolderOf(v.Repository())
+	if p.Which == Stranger {
+		var err error
+		if name, err = p.stranger(v.Repository(), v.Asked()); err != nil {
+			return nil, err
 		}
-		p.name, p.last = v.Repository(), a
+	}
+	if p.last == nil || p.name != name {
+		a, err := adapter.Read(p.folder(name), &p.Dims)
+		if err != nil {
+			return nil, fmt.Errorf("%s has no adapter of its own (if tune was interrupted, run it again): %w", name, err)
+		}
+		p.name, p.last = name, a
 	}
 	return constant{Prompt{Adapter: p.last}}, nil
 }
 
-func (p *PerRepository) folder(repository string) string {
-	dir := filepath.Join(p.Dir, tune.FolderOf(repository))
+// stranger returns the folder of another repository, drawn as that of a
+// hypernetwork is.
+func (p *PerRepository) stranger(repository, file string) (string, error) {
+	entries, err := os.ReadDir(p.Dir) // by name
+	if err != nil {
+		return "", fmt.Errorf("adapters of strangers: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && e.Name() != tune.FolderOf(repository) && strings.Contains(e.Name(), "+") {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		return "", fmt.Errorf("%s: no adapter of another repository than %s", p.Dir, repository)
+	}
+	return draw(names, repository, file), nil
+}
+
+// folder is where the adapter of a repository lies, by the name of its folder.
+func (p *PerRepository) folder(name string) string {
+	dir := filepath.Join(p.Dir, name)
 	if fitted := tune.AdapterDir(dir); isFolder(fitted) {
 		return fitted
 	}

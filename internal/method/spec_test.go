@@ -133,6 +133,19 @@ func TestPlan(t *testing.T) {
 		if got := predictions(t, r, own1, tasks); len(got) != len(tasks) {
 			t.Errorf("%q: %d answers to %d tasks", inside, len(got), len(tasks))
 		}
+		stranger := &PerRepository{As: "stranger", Dir: own1.Dir, Which: Stranger, Dims: own1.Dims}
+		if err := r.Run(t.Context(), stranger, tasks, nil); err == nil || !strings.Contains(err.Error(), "no adapter of another") {
+			t.Errorf("%q: a stranger where there is none: error %v", inside, err)
+		}
+		other := filepath.Join(own1.Dir, "some+stranger")
+		if err := adapter.WriteNative(other, randomAdapter(r.Engine.Model, 2), adapter.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		alone := &Fixed{As: "fixed", Adapter: randomAdapter(r.Engine.Model, 2)}
+		if got, want := predictions(t, r, stranger, tasks), predictions(t, r, alone, tasks); got[tasks[0].ID].NLL != want[tasks[0].ID].NLL ||
+			got[tasks[0].ID].NLL == predictions(t, r, own1, tasks)[tasks[0].ID].NLL {
+			t.Errorf("%q: the stranger's answers are not those of its adapter", inside)
+		}
 		own1 = &PerRepository{As: "own-adapter", Dir: t.TempDir(), Dims: own1.Dims}
 	}
 }
