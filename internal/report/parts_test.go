@@ -144,6 +144,7 @@ func TestSpec(t *testing.T) {
 		{text: "bm25:k=3", context: true},
 		{text: "adapter:dir=a", adapter: true, levelless: true},
 		{text: "own-adapter:dir=a", adapter: true},
+		{text: "own-adapter:dir=a,which=stranger", ctrl: true},
 		{text: "checkpoint", adapter: true},
 		{text: "checkpoint:file=x,which=own", adapter: true},
 		{text: "checkpoint:which=average", ctrl: true, levelless: true},
@@ -172,6 +173,8 @@ func TestIsControl(t *testing.T) {
 		want         bool
 	}{
 		{"checkpoint", "checkpoint:which=average", true},
+		{"own-adapter:dir=a", "own-adapter:dir=a,which=stranger", true},
+		{"own-adapter:dir=a", "own-adapter:dir=b,which=stranger", false},
 		{"checkpoint:which=own", "checkpoint:which=stranger", true},
 		{"checkpoint:file=a", "checkpoint:file=a,which=average", true},
 		{"checkpoint:file=a", "checkpoint:file=b,which=average", false},

@@ -75,9 +75,10 @@ func (s spec) generated() int {
 // commit gets.
 func (s spec) stale() bool { return s.generated() == 0 }
 
-// which says whose adapter of a checkpoint a part is, "" if it is of none.
+// which says whose adapter of a checkpoint or of single repositories a part is, ""
+// if it is of none.
 func (p part) which() string {
-	if p.kind() < 0 {
+	if p.kind() < 0 && p.name != ownName {
 		return ""
 	}
 	if w := p.settings["which"]; w != "" {
@@ -149,11 +150,11 @@ func (s spec) order() int {
 	case s.context():
 		return 1
 	}
-	if w := slices.Index(whose, s.parts[0].which()); w >= 0 {
-		return 4 + len(whose)*s.parts[0].kind() + w
-	}
 	if s.parts[0].name == ownName {
 		return 3
+	}
+	if w := slices.Index(whose, s.parts[0].which()); w >= 0 {
+		return 4 + len(whose)*s.parts[0].kind() + w
 	}
 	return 2
 }
