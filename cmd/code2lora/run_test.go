@@ -262,7 +262,7 @@ func TestBuiltinRecurrent(t *testing.T) {
 	t.Chdir(workDir(t))
 	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgSign=false", "commit", "-qm", "all"}} {
 		if out, err := exec.Command("git", append([]string{"-C", "repo"}, args...)...).CombinedOutput(); err != nil {
-			t.Skipf("needs git: %v: %s", err, out)
+			t.Fatalf("git: %v: %s", err, out)
 		}
 	}
 	if err := makeRecurrent("tiny-llama.gguf", "evo.safetensors"); err != nil {

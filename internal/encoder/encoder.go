@@ -5,10 +5,10 @@
 // vectors into the repository vector (mean, then maximum, side by side), as
 // recipe B of the authors' code does with Qwen3-Embedding (arXiv 2606.06492
 // §3.1), and, if asked for, into matrices of their moments. All are exact sums,
-// of package aggregate. The default encoder asks the frozen base model itself for hidden
-// states, so that no second model is needed; a lexical one counts words and
-// costs next to nothing. A third reads no code, but what the repository says
-// about itself; see [Describe].
+// of package aggregate. The default encoder asks the frozen base model itself
+// for hidden states, so that no second model is needed; a lexical one counts
+// words and costs next to nothing. A third reads no code, but what the
+// repository says about itself; see [Describe].
 //
 // File vectors are cached by blob id and encoder id: a new commit costs the
 // files it changed. Files are streamed; memory is bounded by one batch of
@@ -186,8 +186,8 @@ func (e *pooled) Encode(ctx context.Context, src Source, report func(Progress)) 
 }
 
 // key is the cache key of a file vector: blob and encoder, without the options
-// that choose files or sums, and the arithmetic that it is computed in, so that a vector
-// from the cache has the bits that it would have now.
+// that choose files or sums, and the arithmetic that it is computed in, so that a
+// vector from the cache has the bits that it would have now.
 func (e *pooled) key(b Blob) string {
 	o := e.opt
 	o.MaxFiles, o.Tests, o.Second, o.Cross = 0, false, false, 0

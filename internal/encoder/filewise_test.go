@@ -139,6 +139,20 @@ func TestFilewise(t *testing.T) {
 			if err := errors.Join(sums.Add(vectors[0].Vector, vectors[0].Sketch), sums.Remove(vectors[0].Vector, vectors[0].Sketch)); err != nil {
 				t.Fatal(err)
 			}
+			repository := want.Tensors[embedding.Repository].Data
+			for j := range e.Sums().Dim {
+				sum, most := 0.0, float32(math.Inf(-1))
+				for _, v := range vectors {
+					sum, most = sum+float64(v.Vector[j]), max(most, v.Vector[j])
+				}
+				mean := float32(sum / float64(len(vectors)))
+				if got := repository[j]; math.Abs(float64(got-mean)) > 0x1p-23*math.Abs(float64(mean)) {
+					t.Errorf("mean of value %d: got %g, want %g", j, got, mean)
+				}
+				if got := repository[e.Sums().Dim+j]; got != most {
+					t.Errorf("maximum of value %d: got %g, want %g", j, got, most)
+				}
+			}
 			got, err := e.Assemble(sums, leftOut, tokens, encoder.InputDigest(read))
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, %v; want %+v", got, err, want)

@@ -287,9 +287,14 @@ func TestBegin(t *testing.T) {
 	if err != nil || nothing.Identity == r.Identity || nothing.BaseValidation.CrossEntropy == r.BaseValidation.CrossEntropy {
 		t.Errorf("from nothing %+v, from an adapter %+v, error %v", nothing, r, err)
 	}
+	half, err := newJob(t, t.TempDir(), strings.Replace(small, "rank: 2", "rank: 2, layers: 1", 1)).Do(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for text, want := range map[string]string{
-		strings.Replace(small, "rank: 2", "rank: 3", 1) + "begin: " + AdapterDir(shared.Dir): "rank 2 and alpha 4, and the fit 3 and 6",
-		small + "begin: nowhere": "begin: ",
+		small + "begin: " + AdapterDir(half.Dir):                                                         "nothing for q_proj of layer 0",
+		strings.Replace(small, "rank: 2", "rank: 3", 1) + "begin: " + AdapterDir(shared.Dir):             "rank 2 and alpha 4, and the fit 3 and 6",
+		small + "begin: nowhere":                                                                         "begin: ",
 		strings.Replace(small, "rank: 2", "rank: 2, layers: 1", 1) + "begin: " + AdapterDir(shared.Dir):  "not fitted",
 		strings.Replace(small, "rank: 2", "rank: 2, alpha: 1.5", 1) + "begin: " + AdapterDir(shared.Dir): "alpha 4",
 	} {

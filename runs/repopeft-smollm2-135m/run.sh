@@ -47,7 +47,8 @@ step() {
 		bench --method 'checkpoint:which={own,average,stranger,nearest}'
 		bench --method 'checkpoint:file=static/checkpoint.safetensors,which={own,average,stranger,nearest,shuffled}'
 		bench --method 'checkpoint:file=text2lora/checkpoint.safetensors,which={own,average,stranger}'
-		bench --method bm25:k=3 --method fused:k=3,pool=30 --method dependencies --method dependencies-past-cut
+		bench --level production,tree --method bm25:k=3 --method fused:k=3,pool=30 --method dependencies
+		bench --method dependencies-past-cut
 		bench --level tree --method examples:k=4 --method examples:k=8,unit=assertion
 		bench --level tree --method 'checkpoint:file=static/checkpoint.safetensors,which=own+examples:k=8,unit=assertion'
 		bench --method adapter:dir=full/adapter --method adapter:dir=full/adapter+bm25:k=3
@@ -60,7 +61,7 @@ step() {
 		suite="$suite --repository $(sed -n 's/.*repositories: \[\(.*\)\]/\1/p' own.yaml | tr -d ' ')"
 		out=test-own-static
 		bench --method base --method adapter:dir=lora/adapter
-		bench --level tree --method own-adapter:dir=own/own-tasks-of-test --method own-adapter:dir=own-shared/own-tasks-of-test
+		bench --level tree --method own-adapter:dir=own/own-tasks-of-test --method 'own-adapter:dir=own-shared/own-tasks-of-test,which={own,stranger}'
 		bench --method 'checkpoint:file=static/checkpoint.safetensors,which={own,average}'
 		bench --level tree --method examples:k=8,unit=assertion
 		)
